@@ -1,0 +1,1 @@
+"""Input and output, named by role. Each heavy library is imported by one adapter alone."""

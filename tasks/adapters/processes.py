@@ -1,0 +1,93 @@
+"""Child processes that never outlive their parent (Linux prctl, psutil).
+
+A launcher's return code is not proof of success, nor its death the end of its ranks: the supervisor remembers the whole
+tree, ends it, and leaves the question of success to a marker file that the child renames into place last.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+WATCH_INTERVAL_S = 0.3
+GRACE_S = 10.0
+
+
+def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
+    """Ask the kernel to send this process `signal_number` when its parent ends. Does nothing outside Linux."""
+    if not sys.platform.startswith("linux"):
+        return
+    parent = os.getppid()
+    ctypes.CDLL("libc.so.6", use_errno=True).prctl(PR_SET_PDEATHSIG, signal_number)
+    if os.getppid() != parent:  # it ended between the two calls
+        os.kill(os.getpid(), signal_number)
+
+
+def run_supervised(
+    command: Sequence[str],
+    on_line: Callable[[str], None],
+    *,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> int:
+    """Run `command`, pass each line of its output to `on_line`, and return its exit code (negative: a signal).
+
+    Whatever ends this call, also KeyboardInterrupt or a cancelled flow, every descendant has ended when it returns.
+    """
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, **(environment or {}), "PYTHONUNBUFFERED": "1"},
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        preexec_fn=die_with_parent,  # noqa: PLW1509 (no thread of ours holds a lock at this point)
+    )
+    family: dict[tuple[int, float], psutil.Process] = {}
+    ended = threading.Event()
+    watcher = threading.Thread(target=_remember_family, args=(process.pid, family, ended), daemon=True)
+    watcher.start()
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            on_line(line.rstrip("\n"))
+        return process.wait()
+    finally:
+        ended.set()
+        watcher.join()
+        _end(process, list(family.values()))
+        process.stdout.close()
+
+
+def _remember_family(pid: int, family: dict[tuple[int, float], psutil.Process], ended: threading.Event) -> None:
+    while True:
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(pid).children(recursive=True):
+                family[(child.pid, child.create_time())] = child
+        if ended.wait(WATCH_INTERVAL_S):
+            return
+
+
+def _end(process: subprocess.Popen[str], family: list[psutil.Process]) -> None:
+    alive = [child for child in family if child.is_running()]
+    if process.poll() is None:
+        alive.append(psutil.Process(process.pid))
+    for child in alive:
+        with contextlib.suppress(psutil.Error):
+            child.terminate()
+    _, stubborn = psutil.wait_procs(alive, timeout=GRACE_S)
+    for child in stubborn:
+        with contextlib.suppress(psutil.Error):
+            child.kill()
+    psutil.wait_procs(stubborn, timeout=GRACE_S)
+    process.wait()

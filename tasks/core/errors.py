@@ -1,0 +1,33 @@
+"""The error tree. A message is one sentence: what, where, which value, and what to do next.
+
+Only `ExternalError` is worth a retry, and only flows retry. Exit codes are part of the command line's contract.
+"""
+
+
+class RatchetError(Exception):
+    """Anything that Ratchet refuses to do, said in one sentence."""
+
+    exit_code = 1
+
+
+class ConfigError(RatchetError):
+    """A value in configs/, a profile or --set is wrong: edit it."""
+
+    exit_code = 2
+
+
+class DataError(RatchetError):
+    """The data do not allow the step: look at the quarantine or the report the message names."""
+
+    exit_code = 3
+
+
+class ExternalError(RatchetError):
+    """Something outside failed (network, disk, another run): try again."""
+
+    exit_code = 4
+
+
+BY_NAME: dict[str, type[RatchetError]] = {
+    error.__name__: error for error in (RatchetError, ConfigError, DataError, ExternalError)
+}

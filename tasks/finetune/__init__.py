@@ -1,0 +1,1 @@
+"""From records to a measured candidate: train, fetch (the champion to beat), evaluate."""

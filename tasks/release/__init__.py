@@ -1,0 +1,1 @@
+"""From a measured candidate to a verdict: promote."""
