@@ -100,9 +100,7 @@ def load_config(stage: Stage, overrides: Sequence[str] = (), profile: str | None
         raise ConfigError(_explain(stage, config_class, error)) from None
 
 
-def run_stage(
-    stage: Stage, settings: Settings, overrides: Sequence[str] = (), profile: str | None = None
-) -> Report:
+def run_stage(stage: Stage, settings: Settings, overrides: Sequence[str] = (), profile: str | None = None) -> Report:
     """Run `stage` and return its report; its folder is replaced as a whole, or not at all.
 
     With a profile or overrides the folder lies below `data/<profile>/`, and an input that the profile has not produced is
@@ -147,7 +145,9 @@ def as_ratchet_error(stage: Stage, error: BaseException) -> RatchetError | None:
     if isinstance(error, Exception) and stage.is_private():
         frame = inspect.getinnerframes(error.__traceback__)[-1] if error.__traceback__ else None
         where = f"{Path(frame.filename).name}:{frame.lineno}" if frame else "unknown place"
-        return RatchetError(f"{stage.path} failed with {type(error).__name__} at {where}; its values are not shown, they may be personal.")
+        return RatchetError(
+            f"{stage.path} failed with {type(error).__name__} at {where}; its values are not shown, they may be personal."
+        )
     return None
 
 
@@ -167,7 +167,11 @@ def _run(stage: Stage, settings: Settings, overrides: Sequence[str], profile: st
         _keep_quarantine(part, out)
         raise
     _replace(part, out)
-    logger.info("%s %s", stage.path, " ".join(f"{k}={v}" for k, v in report.model_dump().items() if isinstance(v, (int, float, str))))
+    logger.info(
+        "%s %s",
+        stage.path,
+        " ".join(f"{k}={v}" for k, v in report.model_dump().items() if isinstance(v, (int, float, str))),
+    )
     return report
 
 
@@ -175,7 +179,9 @@ def _input_folder(name: str, settings: Settings, profile: str | None) -> Path:
     for root in ([settings.data / profile] if profile else []) + [settings.data]:
         if (root / name / "report.json").exists():
             return root / name
-    raise DataError(f"{settings.data / name} is missing: run `ratchet stage {find_stage(name).path}` first, or `ratchet run`.")
+    raise DataError(
+        f"{settings.data / name} is missing: run `ratchet stage {find_stage(name).path}` first, or `ratchet run`."
+    )
 
 
 def _keep_quarantine(part: Path, out: Path) -> None:

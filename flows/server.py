@@ -1,0 +1,90 @@
+"""A Prefect API for a run: the user's, where one is configured, else a private one that ends with the run."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import prefect
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from tasks.adapters.processes import die_with_parent
+from tasks.core.errors import ExternalError
+
+START_TIMEOUT_S = 120.0
+POLL_S = 0.1
+
+
+@contextmanager
+def prefect_api(home: Path) -> Iterator[str]:
+    """Yield the address of an API that answers; a private server keeps its database below `home`/prefect.
+
+    Raises ExternalError when none answers in time.
+    """
+    configured = PREFECT_API_URL.value()
+    if configured:
+        _wait(configured, None)
+        yield configured
+        return
+    port = _free_port()
+    address = f"http://127.0.0.1:{port}/api"
+    server = _start(port, home.absolute() / "prefect")
+    try:
+        _wait(address, server)
+        with temporary_settings({PREFECT_API_URL: address}):
+            yield address
+    finally:
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _start(port: int, folder: Path) -> subprocess.Popen[bytes]:
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(Path(prefect.__file__).parent.parent)]
+    command += ["--factory", "prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--log-level", "error", "--lifespan", "on"]
+    environment = {
+        **os.environ,
+        "PREFECT_HOME": str(folder),
+        "PREFECT_UI_ENABLED": "0",
+        "PREFECT__SERVER_EPHEMERAL": "1",
+        "PREFECT__SERVER_FINAL": "1",
+    }
+    with (folder / "server.log").open("wb") as log:
+        return subprocess.Popen(
+            command,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=die_with_parent,  # noqa: PLW1509
+        )
+
+
+def _wait(address: str, server: subprocess.Popen[bytes] | None) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{address}/health", timeout=5).status_code == httpx.codes.OK:
+                return
+        except httpx.HTTPError:
+            if server is None or server.poll() is not None:
+                break
+        time.sleep(POLL_S)
+    raise ExternalError(
+        f"No Prefect API answers at {address}: start it, or unset PREFECT_API_URL to use a private one."
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
