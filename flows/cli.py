@@ -28,7 +28,7 @@ Profile = Annotated[str | None, typer.Option(help="Overlay configs/profiles/NAME
 def run(
     reason: Annotated[str, typer.Option(help="Why: kept in the ledger.")] = "",
     profile: Profile = None,
-    overrides: Overrides = [],  # noqa: B006 (Typer's idiom)
+    overrides: Overrides = [],
     wait: Annotated[bool, typer.Option(help="Wait while another run holds this checkout, instead of leaving.")] = False,
 ) -> None:
     """Turn the wheel once: curate, finetune, evaluate, and let the gate decide."""
@@ -43,9 +43,9 @@ def run(
 def stage(
     name: Annotated[str, typer.Argument(help="group.name, as in curate.dedup")],
     profile: Profile = None,
-    overrides: Overrides = [],  # noqa: B006
+    overrides: Overrides = [],
 ) -> None:
-    """Run one stage by itself, without DVC or Prefect; with --set or --profile it works below data/trial or data/NAME."""
+    """Run one stage alone, without DVC or Prefect; with --set or --profile it works below data/trial or data/NAME."""
     with _sentences():
         _configure_logging()
         from tasks.runner import find_stage, run_stage
@@ -68,8 +68,9 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
 def why(model: Annotated[str, typer.Argument(help="champion, candidate, or a model's digest")] = "champion") -> None:
     """Explain a model: from what serves back to the documents, and the verdict in plain words."""
     with _sentences():
-        from tasks.adapters.storage import open_store
         from tasks.adapters.why import explain
+
+        from tasks.adapters.storage import open_store
 
         settings = Settings()
         typer.echo(explain(open_store(settings.store_url, settings.s3_endpoint_url), model))

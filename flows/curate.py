@@ -3,10 +3,10 @@
 import json
 
 from prefect import flow
+from tasks.curate.ingest import source_fingerprint
 
 from flows.runtime import NETWORK, Outcome, Run, step
 from flows.session import Request, session
-from tasks.curate.ingest import source_fingerprint
 from tasks.runner import find_stage, load_config
 
 ingest = step("ingest", NETWORK)

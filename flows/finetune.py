@@ -1,10 +1,10 @@
 """Finetune: train -> fetch (the champion to beat) -> evaluate."""
 
 from prefect import flow
+from tasks.finetune.fetch import is_stale
 
 from flows.runtime import GPU, NETWORK, Outcome, Run, step
 from flows.session import Request, session
-from tasks.finetune.fetch import is_stale
 
 train = step("train", GPU)
 fetch = step("fetch", NETWORK)

@@ -1,6 +1,5 @@
 """Run the retrain flow here and now, and say in a few lines how it ended."""
 
-import json
 import logging
 import os
 

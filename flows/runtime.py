@@ -1,17 +1,14 @@
-"""Turn a stage into a Prefect task: DVC runs it in a subprocess, its log streams into the run, its report becomes an artifact.
+"""Turn a stage into a Prefect task: DVC runs it in a subprocess, its log streams in, its report becomes an artifact.
 
 Prefect decides when, DVC remembers what, the stage knows how. Only an `ExternalError` is retried.
 """
 
 import json
-import logging
-import os
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 from prefect import Task, get_run_logger, task
@@ -24,7 +21,7 @@ from flows.pages import report_page
 from tasks.adapters import versions
 from tasks.adapters.processes import run_supervised
 from tasks.adapters.progress import ENVIRONMENT_VARIABLE
-from tasks.core.errors import ExternalError, RatchetError
+from tasks.core.errors import ExternalError
 from tasks.runner import Stage, find_stage, read_error
 from tasks.settings import Settings
 
@@ -66,8 +63,14 @@ class Run:
         return not (self.profile or self.overrides)
 
 
-def step(name: str, policy: Policy = ONCE) -> Task[[Run, bool], Outcome]:
-    """Return the Prefect task that brings stage `name` up to date; call it with the run and whether to force it."""
+class Step(Protocol):
+    """A Prefect task that brings one stage up to date."""
+
+    def __call__(self, run: Run, force: bool = False) -> Outcome: ...
+
+
+def step(name: str, policy: Policy = ONCE) -> Step:
+    """Return the Prefect task that brings stage `name` up to date."""
     stage = find_stage(name)
 
     @task(
@@ -80,7 +83,7 @@ def step(name: str, policy: Policy = ONCE) -> Task[[Run, bool], Outcome]:
     def run_step(run: Run, force: bool = False) -> Outcome:
         return bring_up_to_date(stage, run, force=force)
 
-    return run_step
+    return cast(Step, run_step)
 
 
 def bring_up_to_date(stage: Stage, run: Run, *, force: bool) -> Outcome:

@@ -65,7 +65,7 @@ def _start(port: int, folder: Path) -> subprocess.Popen[bytes]:
             env=environment,
             stdout=log,
             stderr=subprocess.STDOUT,
-            preexec_fn=die_with_parent,  # noqa: PLW1509
+            preexec_fn=die_with_parent,
         )
 
 

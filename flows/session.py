@@ -1,18 +1,15 @@
 """What surrounds a run: the form its parameters make, the checkout's lock, and its entry in the ledger."""
 
-import getpass
-import json
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.runtime import Run, profile_environment
+from flows.runtime import Run
 from tasks.adapters import versions
 from tasks.adapters.checkout_lock import Holder, hold
 from tasks.settings import Settings, go_offline

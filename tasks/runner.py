@@ -103,7 +103,7 @@ def load_config(stage: Stage, overrides: Sequence[str] = (), profile: str | None
 def run_stage(stage: Stage, settings: Settings, overrides: Sequence[str] = (), profile: str | None = None) -> Report:
     """Run `stage` and return its report; its folder is replaced as a whole, or not at all.
 
-    With a profile or overrides the folder lies below `data/<profile>/`, and an input that the profile has not produced is
+    With a profile or overrides the folder lies below `data/<profile>/`, and an input that the profile has not made is
     read from the tracked `data/`. Raises RatchetError; it and the cost are also left as files below `settings.home`.
     """
     notes = settings.home / "stages" / stage.name
@@ -146,7 +146,7 @@ def as_ratchet_error(stage: Stage, error: BaseException) -> RatchetError | None:
         frame = inspect.getinnerframes(error.__traceback__)[-1] if error.__traceback__ else None
         where = f"{Path(frame.filename).name}:{frame.lineno}" if frame else "unknown place"
         return RatchetError(
-            f"{stage.path} failed with {type(error).__name__} at {where}; its values are not shown, they may be personal."
+            f"{stage.path} failed with {type(error).__name__} at {where}; values are not shown, they may be personal."
         )
     return None
 

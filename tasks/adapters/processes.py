@@ -7,17 +7,18 @@ tree, ends it, and leaves the question of success to a marker file that the chil
 import contextlib
 import ctypes
 import os
+import select
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 WATCH_INTERVAL_S = 0.3
+CHUNK_BYTES = 65536
 GRACE_S = 10.0
 
 
@@ -48,37 +49,43 @@ def run_supervised(
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
         start_new_session=True,
-        preexec_fn=die_with_parent,  # noqa: PLW1509 (no thread of ours holds a lock at this point)
+        preexec_fn=die_with_parent,  # no thread of ours holds a lock that the child could need
     )
     family: dict[tuple[int, float], psutil.Process] = {}
-    ended = threading.Event()
-    watcher = threading.Thread(target=_remember_family, args=(process.pid, family, ended), daemon=True)
-    watcher.start()
-    assert process.stdout is not None
     try:
-        for line in process.stdout:
-            on_line(line.rstrip("\n"))
+        for line in _lines(process, family):
+            on_line(line)
         return process.wait()
     finally:
-        ended.set()
-        watcher.join()
         _end(process, list(family.values()))
-        process.stdout.close()
 
 
-def _remember_family(pid: int, family: dict[tuple[int, float], psutil.Process], ended: threading.Event) -> None:
-    while True:
-        with contextlib.suppress(psutil.Error):
-            for child in psutil.Process(pid).children(recursive=True):
-                family[(child.pid, child.create_time())] = child
-        if ended.wait(WATCH_INTERVAL_S):
-            return
+def _lines(process: subprocess.Popen[bytes], family: dict[tuple[int, float], psutil.Process]) -> Iterator[str]:
+    """Yield lines until the process ends, even if a grandchild keeps the pipe open; note every descendant."""
+    assert process.stdout is not None
+    pending = b""
+    with process.stdout as pipe:
+        while True:
+            _remember(process.pid, family)
+            has_ended = process.poll() is not None
+            ready, _, _ = select.select([pipe], [], [], 0 if has_ended else WATCH_INTERVAL_S)
+            chunk = os.read(pipe.fileno(), CHUNK_BYTES) if ready else b""
+            *lines, pending = (pending + chunk).split(b"\n")
+            yield from (line.decode(errors="replace") for line in lines)
+            if not chunk and (ready or has_ended):
+                break
+    if pending:
+        yield pending.decode(errors="replace")
 
 
-def _end(process: subprocess.Popen[str], family: list[psutil.Process]) -> None:
+def _remember(pid: int, family: dict[tuple[int, float], psutil.Process]) -> None:
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(pid).children(recursive=True):
+            family[(child.pid, child.create_time())] = child
+
+
+def _end(process: subprocess.Popen[bytes], family: list[psutil.Process]) -> None:
     alive = [child for child in family if child.is_running()]
     if process.poll() is None:
         alive.append(psutil.Process(process.pid))

@@ -90,7 +90,7 @@ def test_a_value_comes_from_the_class_then_the_yaml_then_the_profile_then_set(
         ("", [], "smokey", r"Profile 'smokey' has no file"),
     ],
 )
-def test_a_wrong_value_is_refused_in_one_sentence_that_names_it(  # noqa: PLR0913
+def test_a_wrong_value_is_refused_in_one_sentence_that_names_it(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, yaml: str, overrides: list[str], profile: str | None, sentence: str
 ) -> None:
     write_stage(monkeypatch, keep_one)

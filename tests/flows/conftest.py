@@ -1,0 +1,137 @@
+"""A checkout of its own for tests that run the whole loop: small configs, nothing but loopback in reach."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parent.parent.parent
+SMALL = yaml.safe_load((REPOSITORY / "configs/profiles/smoke.yaml").read_text())
+
+# Loaded by every Python process of a run: refuses and notes any address but loopback.
+GUARD = '''
+import os, socket
+
+_connect, _connect_ex, _getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+LOCAL = ("127.", "::1", "localhost", "0.0.0.0", "::", "::ffff:127.")
+
+def _check(host):
+    if isinstance(host, bytes):
+        host = host.decode()
+    if host and not str(host).startswith(LOCAL):
+        with open(os.environ["SOCKET_GUARD_LOG"], "a") as log:
+            log.write(f"{host}\\n")
+        raise OSError(f"the socket guard refuses {host}")
+
+def _guarded(call):
+    def connect(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            _check(address[0])
+        return call(self, address)
+    return connect
+
+def getaddrinfo(host, *args, **kwargs):
+    if host != socket.gethostname():
+        _check(host)
+    return _getaddrinfo(host, *args, **kwargs)
+
+socket.socket.connect = _guarded(_connect)
+socket.socket.connect_ex = _guarded(_connect_ex)
+socket.getaddrinfo = getaddrinfo
+'''
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A clone of the product that a test may run, edit and break."""
+
+    root: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        """Start `ratchet ARGUMENTS` here."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows", *arguments],
+            cwd=self.root,
+            env={**os.environ, **self.environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **options,
+        )
+
+    def ratchet(self, *arguments: str, code: int = 0) -> str:
+        """Run `ratchet ARGUMENTS` here, check its exit code and return what it printed."""
+        process = self.start(*arguments)
+        output, _ = process.communicate(timeout=900)
+        assert process.returncode == code, output[-6000:]
+        return output
+
+    def dvc(self, *arguments: str) -> str:
+        """Run `dvc ARGUMENTS` here and return what it printed."""
+        binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        result = subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=self.root,
+            env={**os.environ, **self.environment, "PATH": binaries},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout + result.stderr
+
+    def json(self, path: str) -> Any:
+        """Return the content of a JSON file of this checkout."""
+        return json.loads((self.root / path).read_text())
+
+    def configure(self, stage: str, values: Mapping[str, object]) -> None:
+        """Overlay values in a stage's YAML, as a user who edits it would."""
+        group, _, name = stage.partition(".")
+        path = self.root / "configs" / group / f"{name}.yaml"
+        current = yaml.safe_load(path.read_text()) or {}
+        path.write_text(yaml.safe_dump({**current, **values}, sort_keys=False))
+
+
+def make_checkout(root: Path) -> Checkout:
+    """Copy the product as it is now, uncommitted changes included, into a git repository at `root`, with small configs."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in tracked.stdout.splitlines():
+        if (REPOSITORY / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, root / name)
+    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for command in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "product"]):
+        subprocess.run(["git", *command], cwd=root, check=True)
+    guard = root / ".ratchet" / "guard"
+    guard.mkdir(parents=True)
+    (guard / "sitecustomize.py").write_text(GUARD)
+    environment = {
+        "PYTHONPATH": os.pathsep.join([str(guard), str(root)]),
+        "SOCKET_GUARD_LOG": str(guard / "refused.txt"),
+        "PREFECT_HOME": str(root / ".ratchet" / "prefect-client"),
+    }
+    checkout = Checkout(root, environment)
+    for stage, values in SMALL.items():
+        checkout.configure(stage, values)
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout that the tests of one module share, in order."""
+    return make_checkout(tmp_path_factory.mktemp("checkout"))
