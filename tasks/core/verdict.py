@@ -1,0 +1,94 @@
+"""What the gate says: the outcome, what it rests on, and the same in plain words.
+
+The words are part of the product: they stand in the ledger, on the release note and in `ratchet why`.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.core.pairing import Comparison
+
+Outcome = Literal["PROMOTE", "REJECT", "INCONCLUSIVE"]
+State = Literal["held", "violated", "unclear", "unmeasured"]
+
+LABELS = {
+    "score": "Answer quality",
+    "exact_match": "Exact answers",
+    "token_f1": "Closeness to the right answer",
+    "hallucinated": "Wrong or made-up answers",
+    "ungrounded": "Facts the context does not hold",
+    "abstained": "Declined answers",
+    "probe": "General knowledge",
+}
+
+
+class Finding(BaseModel):
+    """A metric and how it came out: for the primary one `held` means better, for a guard not worse than allowed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    comparison: Comparison
+    limit: float
+    """Gain that the lower bound must exceed: 0 for the primary metric, minus the margin for a guard."""
+    state: State
+    sentence: str
+
+    @property
+    def label(self) -> str:
+        return label(self.comparison.metric)
+
+
+class Verdict(BaseModel):
+    """The gate's answer for one candidate against the model that serves, or the base model where none does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    outcome: Outcome
+    comparator: Literal["champion", "base"]
+    headline: str
+    reasons: list[str]
+    """Why not PROMOTE; empty for a promotion."""
+    items: int
+    clusters: int
+    primary: Finding
+    guards: list[Finding]
+    floor: float | None
+    """Least mean of the primary metric for a first champion; None where there is a champion to beat."""
+    least_effect: float
+    least_detectable_effect: float | None
+    """True gain that this evaluation would have found with the configured power."""
+    items_needed: int | None
+    """How many items would decide; None where more items would not help."""
+
+
+def label(metric: str) -> str:
+    """Return the metric's name as a person would say it."""
+    return LABELS.get(metric, metric.replace("_", " ").capitalize())
+
+
+def number(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.3f}"
+
+
+def signed(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:+.3f}"
+
+
+def spread(comparison: Comparison) -> str:
+    """Return "+0.102 (95 % interval +0.061 to +0.143)"."""
+    c = comparison
+    return f"{signed(c.gain)} ({100 * c.level:.0f} % interval {signed(c.low)} to {signed(c.high)})"
+
+
+def lines(verdict: Verdict) -> list[str]:
+    """Return the verdict as lines of a terminal: headline, one line a metric, then why not."""
+    rival = verdict.comparator
+    text = [f"{verdict.outcome}: {verdict.headline}"]
+    for finding in (verdict.primary, *verdict.guards):
+        c = finding.comparison
+        text.append(
+            f"  {finding.label:<32} {number(c.candidate)} against {number(c.champion)} of the {rival}, "
+            f"gain {spread(c)}, needs > {signed(finding.limit)}: {finding.state}"
+        )
+    return text + [f"  - {reason}" for reason in verdict.reasons]
