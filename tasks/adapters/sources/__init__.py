@@ -1,0 +1,1 @@
+"""Where records come from: one adapter a kind of source, all writing to the raw zone."""

@@ -1,0 +1,86 @@
+"""Corrections that people gave to served answers, as conversations.
+
+Reads JSONL of `records.Feedback`. Only corrections that may be used become conversations: those accepted by a reviewer,
+or where no review is required all but the rejected. The others are counted, not refused.
+"""
+
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+
+from tasks.adapters.sources.conversations import KIND, messages_key
+from tasks.adapters.sources.documents import Terms, each_record
+from tasks.adapters.sources.raw_zone import ConversationRow, Place, RawZone
+from tasks.adapters.sources.source_file import SourceFile
+from tasks.core.chat_formats import abstains
+from tasks.core.prompt import ABSTENTION
+from tasks.core.records import Feedback, record_id
+
+SOURCE = "feedback"
+
+
+def read_feedback(files: Iterable[SourceFile], zone: RawZone, terms: Terms, *, require_review: bool) -> None:
+    """Add every usable correction to the raw zone."""
+    seen: set[str] = set()
+
+    def read(record: object, place: Place, raw: object) -> None:
+        try:
+            feedback = Feedback.model_validate(record)
+        except ValidationError as error:
+            zone.refuse(place, "no feedback", raw, detail=_fault(error))
+            return
+        if feedback.answer_id in seen:
+            zone.refuse(place, "duplicate id", raw)
+            return
+        seen.add(feedback.answer_id)
+        if is_usable(feedback, require_review=require_review):
+            zone.add_conversation(_row(feedback, zone, terms.licence), place)
+        else:
+            zone.tally.skipped += 1
+
+    for file in files:
+        each_record(file, zone, terms.max_record_bytes, read)
+
+
+def is_usable(feedback: Feedback, *, require_review: bool) -> bool:
+    """Return whether the correction may become training data."""
+    if not feedback.question.strip() or not (feedback.correction or "").strip():
+        return False
+    return feedback.review == "accepted" if require_review else feedback.review != "rejected"
+
+
+def _row(feedback: Feedback, zone: RawZone, licence: str) -> ConversationRow:
+    is_abstention = abstains(feedback.correction or "")
+    answer = ABSTENTION if is_abstention else feedback.correction or ""
+    turns = [{"role": "user", "content": feedback.question}, {"role": "assistant", "content": answer}]
+    identity = record_id(SOURCE, feedback.answer_id, messages_key(turns))
+    known = [document for document in dict.fromkeys(feedback.document_ids) if _family(zone, document)]
+    return ConversationRow(
+        id=identity,
+        family=(_family(zone, known[0]) if known else None) or identity,
+        messages=turns,
+        document_ids=known,
+        evidence="",
+        answerable=not is_abstention,
+        withhold=False,
+        kind=KIND,
+        phrasing="",
+        held_out=False,
+        source=SOURCE,
+        uri=feedback.answer_id,
+        licence=licence,
+        seen_at=feedback.recorded_at,
+    )
+
+
+def _family(zone: RawZone, document_id: str) -> str | None:
+    try:
+        return zone.family_of(document_id)
+    except ValueError:  # not one of our ids
+        return None
+
+
+def _fault(error: ValidationError) -> str:
+    """Return which field is at fault, without its value."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'record'}: {first['type']}"
