@@ -1,4 +1,4 @@
-"""Stores for tests: a folder, a bucket of moto's server in this process, a bucket of a real S3 server if there is one."""
+"""Stores for tests: a folder, a bucket of moto's server in this process, one of a real S3 server if there is one."""
 
 import os
 import uuid
