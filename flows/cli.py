@@ -1,13 +1,12 @@
 """The `ratchet` command. Heavy libraries and Prefect are imported by the commands that need them, not by `--help`."""
 
 import json
-import logging
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tasks.adapters.terminal import configure_logging
 from tasks.core.errors import RatchetError
 from tasks.settings import Settings, go_offline
 
@@ -33,7 +32,7 @@ def run(
 ) -> None:
     """Turn the wheel once: curate, finetune, evaluate, and let the gate decide."""
     with _sentences():
-        _configure_logging()
+        configure_logging()
         from flows.launch import retrain_once
 
         typer.echo(retrain_once(reason=reason, profile=profile, overrides=list(overrides), wait=wait))
@@ -47,7 +46,7 @@ def stage(
 ) -> None:
     """Run one stage alone, without DVC or Prefect; with --set or --profile it works below data/trial or data/NAME."""
     with _sentences():
-        _configure_logging()
+        configure_logging()
         from tasks.runner import find_stage, run_stage
 
         report = run_stage(find_stage(name), Settings(), overrides, profile)
@@ -113,11 +112,3 @@ class _sentences:  # noqa: N801 (reads as a statement)
         if isinstance(error, RatchetError):
             typer.echo(f"{type(error).__name__}: {error}", err=True)
             raise typer.Exit(error.exit_code)
-
-
-def _configure_logging() -> None:
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
-    )
-    for noisy in ("httpx", "httpcore", "matplotlib", "filelock"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)

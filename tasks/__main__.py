@@ -1,11 +1,11 @@
 """`python -m tasks curate.dedup [--profile NAME] [--set curate.dedup.bands=10]`: run one stage. DVC's command too."""
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 
 from tasks.adapters.processes import die_with_parent
+from tasks.adapters.terminal import configure_logging
 from tasks.core.errors import RatchetError
 from tasks.runner import find_stage, run_stage
 from tasks.settings import Settings, go_offline
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     die_with_parent()
     go_offline()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
+    configure_logging()
     try:
         run_stage(find_stage(options.stage), Settings(), options.overrides, options.profile)
     except RatchetError as error:

@@ -60,6 +60,10 @@ class Stage:
         """Return whether the folder may hold raw personal data (mode 0700, no values in error text)."""
         return bool(getattr(self.load(), "PRIVATE", False))
 
+    def reads_raw(self) -> bool:
+        """Return whether the stage sees raw personal data, so that the text of an unexpected error may quote some."""
+        return self.is_private() or bool(getattr(self.load(), "READS_RAW", False))
+
 
 def stages() -> list[Stage]:
     """Return every stage that has a file, by group and name."""
@@ -91,9 +95,12 @@ def load_config(stage: Stage, overrides: Sequence[str] = (), profile: str | None
         profile_file = Path("configs/profiles") / f"{profile}.yaml"
         if not profile_file.exists():
             raise ConfigError(f"Profile {profile!r} has no file {profile_file}; write it or name another profile.")
-        values = {**values, **_read_yaml(profile_file).get(stage.path, {})}
+        overlay = _read_yaml(profile_file).get(stage.path) or {}
+        if not isinstance(overlay, dict):
+            raise ConfigError(f"{profile_file}: {stage.path} holds no fields; write `{stage.path}:` and fields below it.")
+        values = {**values, **overlay}
     values = {**values, **_parse_overrides(stage, overrides)}
-    config_class = stage.load().Config
+    config_class: type[StageConfig] = stage.load().Config
     try:
         return config_class.model_validate(values)
     except ValidationError as error:
@@ -117,7 +124,7 @@ def run_stage(stage: Stage, settings: Settings, overrides: Sequence[str] = (), p
         if refusal is None:
             raise
         write_json(notes / "error.json", {"type": type(refusal).__name__, "message": str(refusal)})
-        raise refusal from (None if stage.is_private() else error)
+        raise refusal from (None if stage.reads_raw() else error)
     cost = {"wall_s": time.monotonic() - started, "cpu_s": _cpu_seconds() - cpu, "peak_bytes": _peak_bytes()}
     write_json(notes / "cost.json", cost)
     logger.info("%s took %.1f s (%.1f CPU-s)", stage.path, cost["wall_s"], cost["cpu_s"])
@@ -142,7 +149,7 @@ def as_ratchet_error(stage: Stage, error: BaseException) -> RatchetError | None:
         return error
     if isinstance(error, (OSError, MemoryError)) and _errno(error) in DISK_FULL:
         return ExternalError(f"The disk is full while {stage.path} wrote {stage.name}: free some space and run again.")
-    if isinstance(error, Exception) and stage.is_private():
+    if isinstance(error, Exception) and stage.reads_raw():
         frame = inspect.getinnerframes(error.__traceback__)[-1] if error.__traceback__ else None
         where = f"{Path(frame.filename).name}:{frame.lineno}" if frame else "unknown place"
         return RatchetError(

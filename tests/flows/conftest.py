@@ -14,10 +14,9 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parent.parent.parent
-SMALL = yaml.safe_load((REPOSITORY / "configs/profiles/smoke.yaml").read_text())
 
 # Loaded by every Python process of a run: refuses and notes any address but loopback.
-GUARD = '''
+GUARD = """
 import os, socket
 
 _connect, _connect_ex, _getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
@@ -46,7 +45,7 @@ def getaddrinfo(host, *args, **kwargs):
 socket.socket.connect = _guarded(_connect)
 socket.socket.connect_ex = _guarded(_connect_ex)
 socket.getaddrinfo = getaddrinfo
-'''
+"""
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class Checkout:
 
 
 def make_checkout(root: Path) -> Checkout:
-    """Copy the product as it is now, uncommitted changes included, into a git repository at `root`, with small configs."""
+    """Copy the product, uncommitted changes included, into a git repository at `root`, with small configs."""
     tracked = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=REPOSITORY,
@@ -126,7 +125,8 @@ def make_checkout(root: Path) -> Checkout:
         "PREFECT_HOME": str(root / ".ratchet" / "prefect-client"),
     }
     checkout = Checkout(root, environment)
-    for stage, values in SMALL.items():
+    small = yaml.safe_load((REPOSITORY / "configs/profiles/smoke.yaml").read_text())
+    for stage, values in small.items():
         checkout.configure(stage, values)
     return checkout
 

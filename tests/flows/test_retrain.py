@@ -1,0 +1,105 @@
+"""The whole loop on the embedded default, small: real model, real stages, real DVC and Prefect, no network.
+
+The tests of this module share one checkout and run in order: each goes on from what the one before left.
+"""
+
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from tasks.adapters.ledger import Ledger
+from tasks.adapters.storage import open_store
+
+from .conftest import Checkout  # type: ignore[import-not-found]  # noqa: TID252
+
+pytestmark = pytest.mark.slow
+
+NO_OP_S = 60
+
+
+def ledger(checkout: Checkout) -> Ledger:
+    return Ledger(open_store(str(checkout.root / ".ratchet/store"), None))
+
+
+def stage_digests(checkout: Checkout) -> dict[str, str]:
+    """Return the digest DVC locked for each stage's folder."""
+    lock = yaml.safe_load((checkout.root / "dvc.lock").read_text())
+    return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
+
+
+@pytest.fixture(scope="module")
+def first_run(checkout: Checkout) -> str:
+    return checkout.ratchet("run", "--reason", "first")
+
+
+def test_the_run_ends_with_a_verdict_and_its_numbers(first_run: str) -> None:
+    assert re.search(r"(PROMOTE|REJECT|INCONCLUSIVE)", first_run)
+    assert "hallucination" in first_run.lower() or "made-up" in first_run.lower()
+    assert "release_note.html" in first_run
+    assert "Traceback" not in first_run
+
+
+def test_no_process_of_the_run_reached_for_the_network(checkout: Checkout, first_run: str) -> None:
+    refused = Path(checkout.environment["SOCKET_GUARD_LOG"])
+    assert not refused.exists(), refused.read_text()
+
+
+def test_why_leads_from_the_candidate_back_to_the_documents(checkout: Checkout, first_run: str) -> None:
+    chain = checkout.ratchet("why", "candidate")
+    for link in ("adapter", "base", "prompt", "python_reference", "verdict"):
+        assert link in chain.lower()
+
+
+def test_the_ledger_of_the_run_verifies(checkout: Checkout, first_run: str) -> None:
+    ledger(checkout).verify()
+    kinds = [entry.kind for entry in ledger(checkout).entries()]
+    assert kinds.count("verdict") == 1
+    assert kinds.count("run") == 1
+
+
+def test_git_sees_no_change_but_dvc_s_lock(checkout: Checkout, first_run: str) -> None:
+    status = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=checkout.root, capture_output=True, text=True, check=True
+    )
+    changed = {line[3:] for line in status.stdout.splitlines()}
+    assert not {name for name in changed if not name.startswith(("configs/", "dvc.lock"))}
+
+
+def test_a_second_run_is_quick_runs_no_stage_moves_nothing_and_says_so(checkout: Checkout, first_run: str) -> None:
+    before = checkout.ratchet("why", "candidate"), stage_digests(checkout)
+    started = time.monotonic()
+    output = checkout.ratchet("run")
+    assert time.monotonic() - started < NO_OP_S
+    assert "nothing changed" in output.lower()
+    assert (checkout.ratchet("why", "candidate"), stage_digests(checkout)) == before
+
+
+def test_dvc_alone_finds_nothing_to_do_and_shows_metrics_and_plots(checkout: Checkout, first_run: str) -> None:
+    assert "up to date" in checkout.dvc("status")
+    assert "up to date" in checkout.dvc("repro")
+    assert "score" in checkout.dvc("metrics", "show")
+    assert "file://" in checkout.dvc("plots", "show")
+
+
+def test_with_the_cache_cleared_dvc_alone_makes_the_same_bytes(checkout: Checkout, first_run: str) -> None:
+    before = stage_digests(checkout)
+    rows = pl.read_parquet(checkout.root / "data/evaluate/rows.parquet")
+    for folder in (".dvc/cache", "data"):
+        shutil.rmtree(checkout.root / folder)
+    checkout.dvc("repro")
+    assert stage_digests(checkout) == before
+    assert pl.read_parquet(checkout.root / "data/evaluate/rows.parquet").equals(rows)
+
+
+def test_a_profile_works_beside_the_tracked_state(checkout: Checkout, first_run: str) -> None:
+    before = stage_digests(checkout)
+    checkout.ratchet("stage", "curate.dedup", "--set", "curate.dedup.seed=5")
+    assert (checkout.root / "data/trial/dedup/report.json").exists()
+    assert "up to date" in checkout.dvc("status")
+    assert stage_digests(checkout) == before
