@@ -1,0 +1,314 @@
+"""Fine-tune a LoRA adapter to answer from the retrieved context, and to say when the context does not hold the answer.
+
+Reads `split` (train.parquet, documents stay unread) and `index`, writes `train`: `adapter/` (PEFT), `prompt.json`,
+`loss.json` and `loss.png`, `dropped.jsonl` (examples longer than a pack, with the reason). Questions that one context
+serves are asked over it together (core/examples.py, core/packing.py). The ranks are started by a launcher and keep
+checkpoints below `settings.home`, so that a run killed anywhere goes on where it was.
+Method: LoRA, Hu et al. 2021; completion-only loss; a share of general chat against forgetting (experience replay,
+Rolnick et al. 2019). Caveat: the number of processes decides the order of sums, and so the last bits of the adapter.
+"""
+
+import logging
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from tasks.adapters.files import read_jsonl, write_json, write_jsonl
+from tasks.adapters.progress import Progress
+from tasks.adapters.tables import num_rows, read_batches
+from tasks.core import prompt
+from tasks.core.errors import ConfigError, DataError
+from tasks.core.examples import Pool, PromptedExample, own_context, plain, prompted, stratified
+from tasks.core.packing import Pack, TokenisedExample, Tree, grow_trees, pack_trees
+from tasks.core.records import Conversation
+from tasks.core.stage import Report, StageConfig
+from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from tasks.adapters.base_model import BaseModel
+    from tasks.adapters.retrieval import Retriever
+    from tasks.adapters.training_plan import TrainingPlan, TrainingResult
+
+logger = logging.getLogger(__name__)
+
+SPARE = 3  # times max_examples: conversations among which companions are looked for
+LEADERS_AT_ONCE = 32
+KEPT_PLANS = 3  # unfinished trainings of other values may be gone on with
+
+
+class Config(StageConfig):
+    base_model: str = "smollm2-135m-instruct"
+    """The embedded model, a Hugging Face model folder, or a hub id."""
+    max_examples: int = Field(600, ge=1)
+    """Conversations to learn from, drawn so that every kind keeps its share."""
+    epochs: int = Field(1, ge=1)
+    """Times that each example is seen."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Highest learning rate."""
+    warmup: float = Field(0.1, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Weight decay of the adapter's tensors."""
+    replay: float = Field(0.1, ge=0, lt=1)
+    """Share of general chat among the examples, against forgetting; at most what replay_file holds."""
+    replay_file: Path = Path("configs/finetune/replay.jsonl")
+    """General chat: one {"id", "question", "answer"} a line; must not overlap the probe of evaluation."""
+    passages: int = Field(3, ge=1)
+    """Passages in a prompt, as at evaluation and serving."""
+    share_context: int = Field(6, ge=1)
+    """Most questions asked over one context; 1: every question over its own."""
+    pack_tokens: int = Field(768, ge=64)
+    """Most tokens of a pack; an example that is longer is dropped."""
+    packs_per_step: int = Field(2, ge=1)
+    """Packs of an optimiser step over all processes, a multiple of `processes`."""
+    lora_r: int = Field(16, ge=1)
+    """Rank of the adapter."""
+    lora_alpha: int = Field(32, ge=1)
+    """Scale of the adapter: its update counts alpha / r times."""
+    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout before the adapter."""
+    target_modules: str | list[str] = "all-linear"
+    """Layers that get an adapter."""
+    processes: int = Field(2, ge=1)
+    """Ranks; on CPU each has threads / processes threads, on GPU one GPU each."""
+    zero_stage: int = Field(0, ge=0, le=3)
+    """DeepSpeed ZeRO stage; 3 partitions the weights too and is several times slower on CPU."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the base weights; auto: bfloat16 where the processor multiplies it natively."""
+    launcher: Literal["torchrun", "deepspeed"] = "torchrun"
+    """What starts the ranks; deepspeed with a hostfile for several machines."""
+    hostfile: Path | None = None
+    """DeepSpeed's list of machines."""
+    checkpoint_every: int = Field(8, ge=1)
+    """Steps between checkpoints; the default loses less than a minute of work on two slow cores."""
+    seed: int = 0
+    """Decides which examples, in which order, and the adapter's first values."""
+
+
+class TrainReport(Report):
+    base_model: str
+    base_digest: str
+    adapter_digest: str
+    prompt_digest: str
+    index_version: str
+    examples: int
+    examples_by_kind: dict[str, int]
+    examples_dropped: int
+    """Longer than a pack: see dropped.jsonl."""
+    contexts: int
+    """Contexts they were asked over."""
+    tokens: int
+    """Of all examples as the model is asked them, prompts and completions, all epochs."""
+    tokens_computed: int
+    """Of these after sharing contexts."""
+    completion_tokens: int
+    steps: int
+    first_loss: float
+    """Mean of the first tenth of the steps."""
+    last_loss: float
+    """Mean of the last tenth of the steps."""
+    seed: int
+    processes: int
+    zero_stage: int
+    dtype: str
+
+
+@dataclass
+class Lesson:
+    """What is to be learned: examples in groups that share a context, and what was left out."""
+
+    groups: list[list[TokenisedExample]] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+    dropped: list[dict[str, object]] = field(default_factory=list)
+
+    def add(self, examples: Sequence[tuple[PromptedExample, TokenisedExample]], longest: int) -> None:
+        fitting = [(example, tokens) for example, tokens in examples if len(tokens.tokens) <= longest]
+        for example, tokens in examples:
+            if len(tokens.tokens) > longest:
+                reason = f"{len(tokens.tokens)} tokens, more than pack_tokens={longest}"
+                self.dropped.append({"id": example.id, "reason": reason})
+        self.kinds.update(example.kind for example, _ in fitting)
+        if fitting:
+            self.groups.append([tokens for _, tokens in fitting])
+
+    def trees(self, capacity: int) -> list[Tree]:
+        return [tree for group in self.groups for tree in grow_trees(group, capacity)]
+
+
+def run(config: Config, split: Path, index: Path, out: Path, *, settings: Settings) -> TrainReport:
+    from tasks.adapters import launcher, training_plan
+    from tasks.adapters.base_model import load_tokenizer, resolve
+    from tasks.adapters.loss_curve import draw_loss
+    from tasks.adapters.retrieval import Retriever
+
+    on_gpu = _check_processes(config, settings)
+    if not num_rows(split / "train.parquet"):
+        raise DataError(
+            f"{split / 'train.parquet'} holds no conversation: see {split / 'dropped.jsonl'} for the reasons."
+        )
+    base = resolve(config.base_model, settings.model_cache)
+    retriever = Retriever.open(index, threads=settings.threads)
+    lesson = _lesson(config, split / "train.parquet", retriever, load_tokenizer(base.folder))
+    write_jsonl(out / "dropped.jsonl", lesson.dropped)
+    if not lesson.groups:
+        raise DataError(f"No example fits pack_tokens={config.pack_tokens}: see data/train.failed/dropped.jsonl.")
+    trees = lesson.trees(config.pack_tokens)
+    packs = pack_trees(trees, config.pack_tokens)
+    checkpoints = settings.home / "checkpoints"
+    folder, plan = training_plan.write_plan(_plan(config, base, settings, on_gpu=on_gpu), packs, checkpoints)
+    training_plan.prune_plans(checkpoints, keep=KEPT_PLANS)
+    result = launcher.train(folder, launcher=config.launcher, hostfile=config.hostfile)
+    shutil.copytree(folder / training_plan.ADAPTER, out / "adapter")
+    write_json(out / "prompt.json", {"version": prompt.VERSION, "digest": prompt.digest()})
+    write_json(out / "loss.json", result.history)
+    draw_loss(result.history, out / "loss.png")
+    report = _report(config, plan, result, lesson, packs, retriever.version)
+    shutil.rmtree(folder)  # the stage's folder holds all that is worth keeping
+    return report
+
+
+def _check_processes(config: Config, settings: Settings) -> bool:
+    """Return whether to train on GPUs. Raises ConfigError for numbers that do not go together."""
+    import torch
+
+    on_gpu = torch.cuda.is_available()
+    places, noun = (torch.cuda.device_count(), "GPUs") if on_gpu else (settings.threads, "threads")
+    if config.hostfile is None and config.processes > places:
+        raise ConfigError(
+            f"finetune.train processes={config.processes} is more than the {places} {noun} here: set at most {places}."
+        )
+    if config.packs_per_step % config.processes:
+        raise ConfigError(
+            f"finetune.train packs_per_step={config.packs_per_step} is no multiple of processes={config.processes}: "
+            f"set {config.processes * max(1, config.packs_per_step // config.processes)}."
+        )
+    if config.hostfile is not None and (config.launcher != "deepspeed" or not config.hostfile.exists()):
+        raise ConfigError(f"finetune.train hostfile={config.hostfile} needs launcher=deepspeed and a file that exists.")
+    return on_gpu
+
+
+def _lesson(config: Config, conversations: Path, retriever: "Retriever", tokenizer: Any) -> Lesson:
+    from tasks.adapters.chat_tokens import tokenised
+
+    lesson = Lesson()
+    progress = Progress("finetune.train: contexts", config.max_examples)
+    for group in _groups(config, _candidates(config, conversations), retriever):
+        lesson.add([(example, tokenised(tokenizer, example)) for example in group], config.pack_tokens)
+        progress.advance(len(group))
+    for example in _replay(config, lesson.kinds.total()):
+        lesson.add([(example, tokenised(tokenizer, example))], config.pack_tokens)
+    return lesson
+
+
+def _candidates(config: Config, path: Path) -> list[Conversation]:
+    """Return conversations to draw from, in the order to draw, without reading all texts at once."""
+    keys = [key for frame in read_batches(path, ["id", "kind"]) for key in frame.iter_rows()]
+    order = [conversation_id for conversation_id, _ in stratified(keys, config.seed)[: SPARE * config.max_examples]]
+    place = {conversation_id: i for i, conversation_id in enumerate(order)}
+    chosen = [
+        Conversation.model_validate(row)
+        for frame in read_batches(path)
+        for row in frame.filter(frame["id"].is_in(order)).iter_rows(named=True)
+    ]
+    return sorted(chosen, key=lambda conversation: place[conversation.id])
+
+
+def _groups(
+    config: Config, conversations: Sequence[Conversation], retriever: "Retriever"
+) -> Iterator[list[PromptedExample]]:
+    """Yield examples that share a context until there are `max_examples`."""
+    pool, left = Pool(conversations), config.max_examples
+    while left > 0 and len(pool):
+        leaders = pool.next(LEADERS_AT_ONCE)
+        hidden = [leader.document_ids if leader.withhold else [] for leader in leaders]
+        found = retriever.search([leader.question for leader in leaders], config.passages, hidden)
+        for leader, retrieved in zip(leaders, found, strict=True):
+            if left <= 0:
+                return
+            known = retriever.passages_of(leader.document_ids)
+            context = own_context(leader, retrieved, known, k=config.passages, seed=config.seed)
+            members = pool.take(leader, context, min(config.share_context, left))
+            left -= len(members)
+            if members:
+                yield [prompted(member, context) for member in members]
+
+
+def _replay(config: Config, num_examples: int) -> list[PromptedExample]:
+    if not config.replay:
+        return []
+    if not config.replay_file.exists():
+        raise ConfigError(
+            f"finetune.train replay_file {config.replay_file} does not exist: correct it or set replay=0."
+        )
+    rows = [plain(str(row["id"]), str(row["question"]), str(row["answer"])) for row in read_jsonl(config.replay_file)]
+    wanted = round(config.replay / (1 - config.replay) * num_examples)
+    return rows if wanted >= len(rows) else [rows[i * len(rows) // wanted] for i in range(wanted)]
+
+
+def _plan(config: Config, base: "BaseModel", settings: Settings, *, on_gpu: bool) -> "TrainingPlan":
+    from tasks.adapters.training_plan import LoraShape, TrainingPlan, fit_attention, fit_dtype
+
+    dtype = fit_dtype(config.dtype, on_gpu=on_gpu)
+    return TrainingPlan(
+        base_id=base.id,
+        base_digest=base.digest,
+        prompt_digest=prompt.digest(),
+        lora=LoraShape(
+            r=config.lora_r,
+            alpha=config.lora_alpha,
+            dropout=config.lora_dropout,
+            target_modules=config.target_modules,
+        ),
+        dtype=dtype,
+        attention=fit_attention(dtype, on_gpu=on_gpu),
+        base_folder=base.folder,
+        threads=settings.threads,
+        on_gpu=on_gpu,
+        **config.model_dump(
+            include={
+                "learning_rate",
+                "warmup",
+                "weight_decay",
+                "packs_per_step",
+                "epochs",
+                "seed",
+                "processes",
+                "zero_stage",
+                "checkpoint_every",
+            }
+        ),
+    )
+
+
+def _report(
+    config: Config, plan: "TrainingPlan", result: "TrainingResult", lesson: Lesson, packs: Sequence[Pack], version: str
+) -> TrainReport:
+    examples = [example for group in lesson.groups for example in group]
+    tenth = max(1, len(result.history) // 10)
+    losses = [row["loss"] for row in result.history]
+    return TrainReport(
+        base_model=plan.base_id,
+        base_digest=plan.base_digest,
+        adapter_digest=result.adapter_digest,
+        prompt_digest=plan.prompt_digest,
+        index_version=version,
+        examples=len(examples),
+        examples_by_kind=dict(sorted(lesson.kinds.items())),
+        examples_dropped=len(lesson.dropped),
+        contexts=len(lesson.groups) - lesson.kinds["replay"],
+        tokens=config.epochs * sum(len(example.tokens) for example in examples),
+        tokens_computed=config.epochs * sum(pack.size for pack in packs),
+        completion_tokens=config.epochs * sum(example.num_targets for example in examples),
+        steps=result.step,
+        first_loss=round(sum(losses[:tenth]) / tenth, 6),
+        last_loss=round(sum(losses[-tenth:]) / tenth, 6),
+        seed=config.seed,
+        processes=config.processes,
+        zero_stage=config.zero_stage,
+        dtype=plan.dtype,
+    )
