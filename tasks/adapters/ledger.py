@@ -1,9 +1,9 @@
 """The ledger in the store: append once, find again, verify all.
 
 Writes `ledger/00000001.json` and so on, each by put-if-absent, and `ledger-keys/<sha256 of the key>` that says which
-number a key has. Whoever appends first makes sure that the newest entry's key is filed, so only the newest entry can
-lack it, a lookup costs two reads, and what a killed run left half done is completed by the next (the "helping" of
-lock-free data structures, Herlihy 1991).
+number a key has. Whoever appends first makes sure that the newest entry's key is filed, so that only the newest entry
+of a killed run can lack it, a lookup costs two reads, and what was left half done is completed by the next (the
+"helping" of lock-free data structures, Herlihy 1991).
 """
 
 import hashlib
@@ -38,6 +38,7 @@ class Ledger:
                 return found
             entry = next_entry(newest, kind, key=key, at=at, content=content)
             if self.store.put_if_absent(object_name(entry.number), entry.to_bytes()):
+                self._file(entry)
                 logger.info("ledger entry %d: %s", entry.number, kind)
                 return entry
         raise ExternalError(f"The ledger of {self.store.address} was busy {MAX_TRIES} times in a row: run again.")

@@ -6,6 +6,7 @@ repeatable: blobs, manifest, ledger entry, pointer, and last the ledger entry of
 first completes the record of the move before. Caveat: nothing is ever deleted here; a store grows by a version a run.
 """
 
+import hashlib
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -75,6 +76,12 @@ class Registry:
         if file_digest(path) != ref.sha256:
             raise DataError(f"{path} changed while it was being registered: run again when nothing else writes it.")
         self.store.upload(_blob_key(ref.sha256), path)
+
+    def put_bytes(self, data: bytes) -> str:
+        """Store a small content under its digest, and return that."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        self.store.put_if_absent(_blob_key(sha256), data)
+        return sha256
 
     def manifest(self, digest: str) -> Manifest:
         """Return the manifest of a version. Raises DataError for an unknown or damaged one."""

@@ -38,7 +38,7 @@ class Guard(StageConfig):
     """Loss that is still accepted; the evidence must exclude a greater one."""
     column: str | None = None
     """Column that holds it; None: the guard's name."""
-    on: Subset = "all"
+    among: Subset = "all"
     """Items it is measured on."""
     table: Literal["rows", "probe"] = "rows"
     """Evaluation items, or the general probe outside the domain."""
@@ -47,7 +47,7 @@ class Guard(StageConfig):
 GUARDS = {
     "hallucinated": Guard(better="lower", margin=0.05),
     "ungrounded": Guard(better="lower", margin=0.05),
-    "token_f1": Guard(better="higher", margin=0.05, on="answerable"),
+    "token_f1": Guard(better="higher", margin=0.05, among="answerable"),
     "probe": Guard(better="higher", margin=0.10, column="correct", table="probe"),
 }
 
@@ -168,7 +168,7 @@ def _primary(c: Comparison, gap: str | None, config: GateConfig) -> Finding:
 def _guard(name: str, guard: Guard, rows: Pairs, probe: Pairs, config: GateConfig) -> Finding:
     is_probe = guard.table == "probe"
     pairs = probe if is_probe else rows
-    metric = Metric(name, guard.column or name, guard.better, guard.on)
+    metric = Metric(name, guard.column or name, guard.better, guard.among)
     c = compare(pairs, metric, GUARD_LEVEL, Draws(config.resamples, config.seed))
     gap = _gaps(c, pairs, config, is_probe=is_probe)
     title, limit = label(name), -guard.margin

@@ -49,7 +49,7 @@ class Metric:
     name: str
     column: str
     better: Better
-    on: Subset = "all"
+    among: Subset = "all"
 
 
 class Comparison(BaseModel):
@@ -59,7 +59,7 @@ class Comparison(BaseModel):
 
     metric: str
     better: Better
-    on: Subset
+    among: Subset
     items: int
     clusters: int
     candidate: float | None
@@ -110,7 +110,7 @@ def pair(table: pl.DataFrame, arms: Arms, *, clustered: bool) -> Pairs:
 
 def compare(pairs: Pairs, metric: Metric, level: float, draws: Draws) -> Comparison:
     """Return what the pairs say about `metric`; all None where nothing was measured."""
-    frame = _subset(pairs.frame, metric.on)
+    frame = _subset(pairs.frame, metric.among)
     if not frame.height:
         return _nothing(metric, level)
     candidate, champion = (_values(frame, metric.column, suffix) for suffix in ("", CHAMPION))
@@ -128,7 +128,7 @@ def compare(pairs: Pairs, metric: Metric, level: float, draws: Draws) -> Compari
     return Comparison(
         metric=metric.name,
         better=metric.better,
-        on=metric.on,
+        among=metric.among,
         items=frame.height,
         clusters=int(clusters.max()) + 1,
         candidate=_rounded(np.nanmean(candidate)),
@@ -147,7 +147,7 @@ def compare(pairs: Pairs, metric: Metric, level: float, draws: Draws) -> Compari
 
 def candidate_bounds(pairs: Pairs, metric: Metric, level: float, draws: Draws) -> tuple[float, float]:
     """Return the least mean that the candidate can have had, and the upper bound of the greatest (higher is better)."""
-    frame = _subset(pairs.frame, metric.on)
+    frame = _subset(pairs.frame, metric.among)
     values = _values(frame, metric.column, "")
     best = interval(_filled(values, 1.0), cluster_codes(frame), level, draws)
     return _rounded(_filled(values, 0.0).mean()), _rounded(best.high)
@@ -187,8 +187,8 @@ def _arm_problems(rows: pl.DataFrame, name: str, planned: set[str]) -> list[str]
     return problems
 
 
-def _subset(frame: pl.DataFrame, on: Subset) -> pl.DataFrame:
-    if on == "all" or not frame.height:
+def _subset(frame: pl.DataFrame, among: Subset) -> pl.DataFrame:
+    if among == "all" or not frame.height:
         return frame
     return frame.filter(pl.col(ANSWERABLE)) if ANSWERABLE in frame.columns else frame.clear()
 
@@ -220,7 +220,7 @@ def _nothing(metric: Metric, level: float, items: int = 0, missing: tuple[int, i
     return Comparison(
         metric=metric.name,
         better=metric.better,
-        on=metric.on,
+        among=metric.among,
         items=items,
         clusters=0,
         level=level,

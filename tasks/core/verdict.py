@@ -23,6 +23,17 @@ LABELS = {
 }
 
 
+EXPLANATIONS = {
+    "score": "How close answers come to the right one; where the context has no answer, whether the model says so.",
+    "exact_match": "Answers that are the right one word for word.",
+    "token_f1": "Words shared with the right answer, on questions that the context can answer.",
+    "hallucinated": "Questions answered although the context has no answer, or answered wrongly.",
+    "ungrounded": "Answers with a number, name or identifier that the context does not contain.",
+    "abstained": "Questions that the model declined.",
+    "probe": "Everyday questions outside the domain: training must not make the model forget.",
+}
+
+
 class Finding(BaseModel):
     """A metric and how it came out: for the primary one `held` means better, for a guard not worse than allowed."""
 
@@ -37,6 +48,10 @@ class Finding(BaseModel):
     @property
     def label(self) -> str:
         return label(self.comparison.metric)
+
+    @property
+    def explanation(self) -> str:
+        return EXPLANATIONS.get(self.comparison.metric, "")
 
 
 class Verdict(BaseModel):

@@ -1,0 +1,67 @@
+"""Explain a model version from the store alone: no checkout, no data folder, no network beyond the store."""
+
+from tasks.adapters import history
+from tasks.adapters.registry import Registry
+from tasks.adapters.storage import Store
+from tasks.core.errors import ConfigError, DataError
+from tasks.core.explanation import Chain, explain_chain
+from tasks.core.lineage import POINTERS
+
+MIN_DIGEST = 4
+
+
+def explain(store: Store, reference: str) -> str:
+    """Return the chain from a version back to its documents; `reference` is a pointer, a digest, or the start of one.
+
+    Raises ConfigError for a reference that means no version or several.
+    """
+    registry = Registry(store)
+    model = _resolve(registry, reference)
+    recorded = _verdict(registry, reference, model)
+    run = history.run_behind(registry.ledger, recorded.facts) if recorded else history.run_of(registry.ledger, model)
+    pointers = [pointer for name in POINTERS if (pointer := registry.pointer(name)) and pointer.model == model]
+    return explain_chain(
+        Chain(
+            model=model,
+            manifest=registry.manifest(model),
+            pointers=pointers,
+            verdict=recorded.facts if recorded else None,
+            verdict_number=recorded.entry.number if recorded else None,
+            verdict_at=recorded.entry.at if recorded else None,
+            run=run,
+            ledger=_ledger_state(registry),
+        )
+    )
+
+
+def _resolve(registry: Registry, reference: str) -> str:
+    for name in POINTERS:
+        if reference == name:
+            pointer = registry.pointer(name)
+            if pointer is None:
+                raise ConfigError(f"There is no {name} in {registry.store.address} yet: `ratchet run` makes one.")
+            return pointer.model
+    found = [digest for digest in registry.models() if len(reference) >= MIN_DIGEST and digest.startswith(reference)]
+    if len(found) != 1:
+        problem = f"means {len(found)} models" if found else "means no model"
+        raise ConfigError(
+            f"{reference!r} {problem} of {registry.store.address}: write champion, candidate, or more of a digest."
+        )
+    return found[0]
+
+
+def _verdict(registry: Registry, reference: str, model: str) -> history.Recorded | None:
+    """Return the verdict that made a champion the champion, of any other version the newest."""
+    pointer = registry.pointer("champion")
+    if reference == "champion" and pointer is not None:
+        entry = registry.ledger.read(pointer.entry_number)
+        if entry.kind == "verdict" and entry.digest == pointer.entry:
+            return history.recorded(entry)
+    return history.verdict_on(registry.ledger, model)
+
+
+def _ledger_state(registry: Registry) -> str:
+    try:
+        return f"{registry.verify()} entries, each following from the one before"
+    except DataError as error:
+        return f"BROKEN: {error}"

@@ -1,0 +1,71 @@
+"""Fetch the champion that the candidate has to beat from the store.
+
+Reads `train` and `index` (only to know the candidate's name) and the store; writes `fetch`: `champion.json` with the
+champion's digest, and its `adapter/` and `prompt.json`, every file checked against its digest. Where there is no
+champion yet, `champion.json` says null and nothing else is written. Where the candidate itself is the champion, the one
+before it is fetched: so the same model and data give the same bytes before and after a promotion, and DVC alone can
+repeat a run. Caveat: DVC cannot see that the store changed; `is_stale` can, and flows ask it.
+"""
+
+import json
+import logging
+from pathlib import Path
+
+from tasks.adapters.files import write_json
+from tasks.core.errors import DataError
+from tasks.core.stage import Report, StageConfig
+from tasks.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+CHAMPION = "champion.json"
+
+
+class Config(StageConfig):
+    """No value: which store, and whether to reach it through an endpoint, are settings of the machine."""
+
+
+class FetchReport(Report):
+    champion: str | None
+    """Digest of the version to beat; None: the base model."""
+
+
+def run(config: Config, train: Path, index: Path, out: Path, *, settings: Settings) -> FetchReport:
+    from tasks.adapters.candidate import candidate_manifest
+    from tasks.adapters.registry import Registry
+    from tasks.adapters.storage import open_store
+
+    registry = Registry(open_store(settings.store_url, settings.s3_endpoint_url))
+    champion = registry.rival(candidate_manifest(train, index).digest)
+    if champion is None:
+        write_json(out / CHAMPION, {"digest": None})
+        return FetchReport(champion=None)
+    manifest = registry.download(champion, out, prefixes=("adapter/", "prompt.json"))
+    facts = manifest.model_dump(mode="json", include={"base", "prompt", "index_version"})
+    write_json(out / CHAMPION, {"digest": champion, **facts})
+    return FetchReport(champion=champion)
+
+
+def is_stale(fetch_folder: Path, train_folder: Path, settings: Settings) -> bool:
+    """Return whether the fetched champion is not the one that the candidate in `train_folder` has to beat.
+
+    Call it after `train`: before, the folder holds the candidate of the run before. Without a candidate the question
+    has no answer yet, and nothing is stale. Raises ExternalError when the store cannot be asked.
+    """
+    from tasks.adapters.candidate import candidate_manifest
+    from tasks.adapters.registry import Registry
+    from tasks.adapters.storage import open_store
+
+    index_folder = train_folder.with_name("index")
+    try:
+        fetched: str | None = json.loads((fetch_folder / CHAMPION).read_text(encoding="utf-8"))["digest"]
+    except (OSError, ValueError, KeyError):
+        return True
+    try:
+        candidate = candidate_manifest(train_folder, index_folder).digest
+    except DataError:
+        return False
+    champion = Registry(open_store(settings.store_url, settings.s3_endpoint_url)).rival(candidate)
+    if champion != fetched:
+        logger.info("the store's champion has moved since it was fetched")
+    return champion != fetched

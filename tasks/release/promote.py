@@ -1,0 +1,271 @@
+"""Decide whether the candidate may serve, and make it the champion where the evidence allows.
+
+Reads `train` and `index` (the candidate), `fetch` (the champion), `evaluate` (rows, probe and summary of measurements),
+`split` (the data behind it), and reports of the stages before. Writes `promote`: `verdict.json`, `release_note.html`,
+`model_card.md`; and into the store: the version, the ledger's entries, the pointers, and a copy of the two pages with
+commit and cost. Every write to the store can be repeated: a run killed anywhere and run again leaves one version, one
+verdict and one move. The files in `promote` hold neither time nor cost: the same inputs give the same bytes.
+"""
+
+import logging
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+from pydantic import Field
+
+from tasks.adapters.files import write_json, write_text
+from tasks.core.errors import DataError
+from tasks.core.gate import Evidence, GateConfig, decide
+from tasks.core.ledger import Entry, digest_of
+from tasks.core.lineage import DataFacts, Manifest, RunFacts, VerdictFacts, run_key, superseded_key, verdict_key
+from tasks.core.stage import Report
+from tasks.core.verdict import Outcome, Verdict
+from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from tasks.adapters.registry import Registry
+
+logger = logging.getLogger(__name__)
+
+ROWS, PROBE, SUMMARY = "rows.parquet", "probe.parquet", "summary.json"
+
+
+class Config(GateConfig):
+    licence: str = "apache-2.0"
+    """SPDX identifier of the adapter's licence, for the model card."""
+    examples: int = Field(default=6, ge=0)
+    """Changed answers that the release note shows each way."""
+
+
+class PromoteReport(Report):
+    outcome: Outcome
+    candidate: str
+    champion: str | None
+    """Version it was measured against; None: the base model."""
+    items: int
+    score: float | None
+    """Primary metric of the candidate."""
+    score_before: float | None
+    gain: float | None
+    gain_low: float | None
+    """Lower bound of the gain, unmeasured values counted as the worst."""
+    gain_high: float | None
+    least_detectable_effect: float | None
+    items_needed: int | None
+    reasons: list[str]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The folders of the stages before."""
+
+    train: Path
+    fetch: Path
+    evaluate: Path
+    split: Path
+    index: Path
+    roots: tuple[Path, ...]
+    """Where other stages' reports may lie, best first."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A candidate with its evidence and the gate's verdict on it: all that follows from the inputs alone."""
+
+    manifest: Manifest
+    champion: str | None
+    rows: pl.DataFrame
+    evidence: dict[str, str]
+    rules: dict[str, object]
+    verdict: Verdict
+    data: DataFacts
+
+    @property
+    def key(self) -> str:
+        return verdict_key(self.manifest.digest, self.champion, self.evidence, self.rules)
+
+
+def run(
+    config: Config, train: Path, fetch: Path, evaluate: Path, split: Path, index: Path, out: Path, *, settings: Settings
+) -> PromoteReport:
+    from tasks.adapters.candidate import candidate_files
+    from tasks.adapters.registry import Move, Registry
+    from tasks.adapters.storage import open_store
+
+    inputs = Inputs(train, fetch, evaluate, split, index, (out.parent, settings.data))
+    case = build_case(config, inputs)
+    registry = Registry(open_store(settings.store_url, settings.s3_endpoint_url))
+    registry.register(case.manifest, candidate_files(train, index))
+    facts = _run_facts(case, inputs, registry, settings)
+    entry = registry.ledger.append("run", run_key(case.key, facts.checkout), facts.model_dump(mode="json"), at=_now())
+    facts = RunFacts.model_validate(entry.content)  # of the first try, where this one repeats it
+    registry.move(Move("candidate", case.manifest.digest, entry, _now(), facts.trigger))
+    pages = _write_pages(config, case, registry, facts, out)
+    decision = _record_verdict(case, registry, entry, pages)
+    if case.verdict.outcome == "PROMOTE":
+        _move_champion(case, registry, decision, facts)
+    return _report(case)
+
+
+def build_case(config: Config, inputs: Inputs) -> Case:
+    """Return the candidate, its evidence and the verdict, without touching the store.
+
+    Raises DataError for measurements that are not of this split.
+    """
+    from tasks.adapters.base_model import file_digest
+    from tasks.adapters.candidate import candidate_manifest, read_object
+    from tasks.adapters.data_facts import data_facts, stage_folders
+
+    champion = read_object(inputs.fetch / "champion.json").get("digest")
+    rows, probe = _read(inputs.evaluate / ROWS), _read(inputs.evaluate / PROBE)
+    _refuse_other_items(rows, inputs)
+    comparator: Literal["champion", "base"] = "champion" if champion else "base"
+    used = [inputs.split / f"{side}.parquet" for side in ("train", "eval")]
+    return Case(
+        manifest=candidate_manifest(inputs.train, inputs.index),
+        champion=champion,
+        rows=rows,
+        evidence={name: file_digest(inputs.evaluate / name) for name in (ROWS, PROBE)},
+        rules=config.model_dump(mode="json", include=set(GateConfig.model_fields)),
+        verdict=decide(Evidence(rows, probe, comparator), config),
+        data=data_facts({**stage_folders(inputs.roots), "split": inputs.split}, used),
+    )
+
+
+def _read(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(
+            f"{path} cannot be read ({type(error).__name__}): run `ratchet stage finetune.evaluate` again."
+        ) from None
+
+
+def _refuse_other_items(rows: pl.DataFrame, inputs: Inputs) -> None:
+    if "item_id" not in rows.columns:
+        return  # the gate says so
+    known = pl.read_parquet(inputs.split / "eval.parquet", columns=["id"])["id"].implode()
+    others = rows.filter(~pl.col("item_id").is_in(known))["item_id"].n_unique()
+    if others:
+        raise DataError(
+            f"{inputs.evaluate / ROWS} measures {others} items that {inputs.split / 'eval.parquet'} does not hold: "
+            "run `ratchet stage finetune.evaluate` again."
+        )
+
+
+def _run_facts(case: Case, inputs: Inputs, registry: "Registry", settings: Settings) -> RunFacts:
+    from tasks.adapters import data_facts, provenance
+    from tasks.adapters.candidate import read_object
+
+    folders = data_facts.stage_folders(inputs.roots)
+    seed = read_object(inputs.train / "report.json").get("seed")
+    summary, lock = inputs.evaluate / SUMMARY, Path("dvc.lock")
+    return RunFacts(
+        candidate=case.manifest.digest,
+        champion=case.champion,
+        trigger=provenance.trigger(os.environ),
+        checkout=provenance.checkout_name(settings.home),
+        code=provenance.code(Path()),
+        versions=provenance.library_versions(),
+        dvc_lock=registry.put_bytes(lock.read_bytes()) if lock.exists() else None,
+        configs=provenance.configuration(Path("configs")),
+        seed=seed if isinstance(seed, int) else None,
+        data=case.data,
+        reports=data_facts.reports(folders),
+        metrics=read_object(summary) if summary.exists() else {},
+        cost=data_facts.cost_facts(settings.home, case.rows),
+    )
+
+
+def _write_pages(config: Config, case: Case, registry: "Registry", facts: RunFacts, out: Path) -> dict[str, str]:
+    """Write verdict, release note and model card, and return the store's blobs of the two pages."""
+    from tasks.adapters import history, model_card, release_note
+    from tasks.adapters.data_facts import evaluation_tokens
+    from tasks.core.changed_answers import changed_answers
+
+    before = history.run_of(registry.ledger, case.champion) if case.champion else None
+    note = release_note.Note(
+        verdict=case.verdict,
+        manifest=case.manifest,
+        champion=case.champion,
+        changes=changed_answers(case.rows, case.verdict.comparator, config.primary, config.examples),
+        data=case.data,
+        previous=before.data if before else None,
+        tokens=evaluation_tokens(case.rows),
+        resamples=config.resamples,
+    )
+    card = model_card.render(model_card.Card(case.manifest, case.verdict, case.champion, case.data, config.licence))
+    verdict = {"candidate": case.manifest.digest, "champion": case.champion, **case.verdict.model_dump(mode="json")}
+    write_json(out / "verdict.json", verdict)
+    write_text(out / "release_note.html", release_note.render(note))
+    write_text(out / "model_card.md", card)
+    pages = {"release_note.html": release_note.render(note, facts), "model_card.md": card}
+    return {name: registry.put_bytes(text.encode("utf-8")) for name, text in pages.items()}
+
+
+def _record_verdict(case: Case, registry: "Registry", run_entry: Entry, pages: dict[str, str]) -> Entry:
+    from tasks.adapters.history import earlier_looks
+
+    items = digest_of(sorted(set(case.rows["item_id"].drop_nulls()))) if "item_id" in case.rows.columns else ""
+    facts = VerdictFacts(
+        candidate=case.manifest.digest,
+        champion=case.champion,
+        run=run_entry.digest,
+        run_number=run_entry.number,
+        rows=case.evidence,
+        items=items,
+        looks=earlier_looks(registry.ledger, items) + 1,
+        rules=case.rules,
+        verdict=case.verdict,
+        pages=pages,
+    )
+    return registry.ledger.append("verdict", case.key, facts.model_dump(mode="json"), at=_now())
+
+
+def _move_champion(case: Case, registry: "Registry", decision: Entry, facts: RunFacts) -> None:
+    """Make the candidate the champion. Raises SupersededError where another run promoted first, and records that."""
+    from tasks.adapters.registry import Move, SupersededError
+
+    try:
+        registry.move(Move("champion", case.manifest.digest, decision, _now(), facts.trigger), expected={case.champion})
+    except SupersededError as error:
+        standing = error.pointer
+        registry.ledger.append(
+            "superseded",
+            superseded_key(case.key, standing.entry if standing else "none"),
+            {
+                "candidate": case.manifest.digest,
+                "expected": case.champion,
+                "found": standing.model if standing else None,
+                "verdict": decision.digest,
+                "checkout": facts.checkout,
+            },
+            at=_now(),
+        )
+        raise
+
+
+def _report(case: Case) -> PromoteReport:
+    verdict, c = case.verdict, case.verdict.primary.comparison
+    return PromoteReport(
+        outcome=verdict.outcome,
+        candidate=case.manifest.digest,
+        champion=case.champion,
+        items=verdict.items,
+        score=c.candidate,
+        score_before=c.champion,
+        gain=c.gain,
+        gain_low=c.low,
+        gain_high=c.high,
+        least_detectable_effect=verdict.least_detectable_effect,
+        items_needed=verdict.items_needed,
+        reasons=verdict.reasons,
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
