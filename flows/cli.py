@@ -34,8 +34,10 @@ def run(
     with _sentences():
         configure_logging()
         from flows.launch import retrain_once
+        from flows.session import Request
 
-        typer.echo(retrain_once(reason=reason, profile=profile, overrides=list(overrides), wait=wait))
+        request = Request(reason=reason, profile=profile, overrides=list(overrides), wait=wait)
+        typer.echo(retrain_once(request))
 
 
 @app.command(epilog="Example: ratchet stage curate.dedup --set curate.dedup.bands=10")
@@ -67,9 +69,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
 def why(model: Annotated[str, typer.Argument(help="champion, candidate, or a model's digest")] = "champion") -> None:
     """Explain a model: from what serves back to the documents, and the verdict in plain words."""
     with _sentences():
-        from tasks.adapters.why import explain
-
         from tasks.adapters.storage import open_store
+        from tasks.adapters.why import explain
 
         settings = Settings()
         typer.echo(explain(open_store(settings.store_url, settings.s3_endpoint_url), model))

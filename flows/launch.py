@@ -1,29 +1,36 @@
 """Run the retrain flow here and now, and say in a few lines how it ended."""
 
-import logging
-import os
+import json
+from collections.abc import Mapping
+from pathlib import Path
 
-logger = logging.getLogger(__name__)
+from flows.server import prefect_api
+from flows.session import Request
+from tasks.core.lineage import short
+from tasks.core.verdict import Verdict, lines
+from tasks.settings import Settings
 
 
-def retrain_once(*, reason: str, profile: str | None, overrides: list[str], wait: bool) -> str:
+def retrain_once(request: Request) -> str:
     """Run the flow once against the configured Prefect API or a private one, and return its summary.
 
     Raises RatchetError, with the failing stage's own sentence.
     """
-    os.environ.setdefault("PREFECT_LOGGING_TO_API_BATCH_INTERVAL", "1")
-    from flows.server import prefect_api
-    from flows.session import Request
-    from tasks.settings import Settings
-
     settings = Settings()
-    request = Request(reason=reason, profile=profile, overrides=overrides, wait=wait)
     with prefect_api(settings.home):
-        from flows.retrain import retrain
+        from flows.retrain import retrain  # after the API is known: flows read it when they start
 
         outcomes = retrain(request)
-    return summary(
-        {name: outcome.value for name, outcome in outcomes.items()},
-        settings,
-        profile or ("trial" if overrides else None),
-    )
+    return summary(outcomes, settings.data / request.folder if request.folder else settings.data)
+
+
+def summary(outcomes: Mapping[str, str], data: Path) -> str:
+    """Return what a person at a terminal wants to know: what ran, the verdict in numbers, where to read on."""
+    ran = [name for name, outcome in outcomes.items() if outcome != "unchanged"]
+    head = f"Ran {', '.join(ran)}." if ran else "Nothing changed: no stage ran and no pointer moved."
+    facts = json.loads((data / "promote" / "verdict.json").read_text(encoding="utf-8"))
+    candidate, champion = facts.pop("candidate"), facts.pop("champion")
+    text = [head, "", f"candidate {short(candidate)} against {short(champion) if champion else 'the base model'}"]
+    text += lines(Verdict.model_validate(facts))
+    note = (data / "promote" / "release_note.html").absolute()
+    return "\n".join([*text, "", f"release note  {note}", "explain       ratchet why champion"])

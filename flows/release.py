@@ -11,5 +11,6 @@ promote = step("promote", ONCE)
 @flow(name="release")
 def release(request: Request = Request()) -> dict[str, Outcome]:  # noqa: B008 (frozen)
     """Let the gate decide, register the candidate, and move the champion where the evidence allows."""
-    with session("release", request) as run:
-        return {"promote": promote(run)}
+    with session("release", request) as active:
+        active.perform(promote)
+        return dict(active.outcomes)

@@ -12,5 +12,8 @@ from flows.session import Request, session
 @flow(name="retrain")
 def retrain(request: Request = Request()) -> dict[str, Outcome]:  # noqa: B008 (frozen)
     """Turn the wheel once: from sources to a verdict. Stages whose input did not change are skipped."""
-    with session("retrain", request):
-        return {**curate(request), **finetune(request), **release(request)}
+    with session("retrain", request) as active:
+        curate(request)
+        finetune(request)
+        release(request)
+        return dict(active.outcomes)

@@ -17,11 +17,11 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
 from flows.pages import report_page
-from tasks.adapters import versions
+from tasks.adapters import provenance, versions
 from tasks.adapters.processes import run_supervised
 from tasks.adapters.progress import ENVIRONMENT_VARIABLE
 from tasks.core.errors import ExternalError
-from tasks.runner import Stage, find_stage, read_error
+from tasks.runner import TRIAL, Stage, find_stage, read_error
 from tasks.settings import Settings
 
 
@@ -51,19 +51,28 @@ class Run:
     """One run of a flow: where it works and what it may skip."""
 
     settings: Settings
-    profile: str | None = None
+    folder: str | None = None
+    """Where below data/ an untracked run works: its profile, or "trial". None: DVC tracks the run."""
     overrides: tuple[str, ...] = ()
     is_fresh: bool = False
     """True: `dvc status` found nothing stale, so a step that is not forced has nothing to do."""
+    trigger: str = ""
+    """Who or what started it, and why."""
 
     @property
     def is_tracked(self) -> bool:
-        """Whether DVC tracks the run; one with a profile or overrides works below data/<profile>/ instead."""
-        return not (self.profile or self.overrides)
+        return self.folder is None
+
+    @property
+    def data(self) -> Path:
+        return self.settings.data / self.folder if self.folder else self.settings.data
 
 
 class Step(Protocol):
     """A Prefect task that brings one stage up to date."""
+
+    @property
+    def name(self) -> str: ...
 
     def __call__(self, run: Run, force: bool = False) -> Outcome: ...
 
@@ -89,7 +98,10 @@ def bring_up_to_date(stage: Stage, run: Run, *, force: bool) -> Outcome:
     """Run `stage` where it is stale. Raises the stage's own error, with its sentence."""
     if run.is_fresh and not force:
         return Outcome.UNCHANGED
-    cost_file, report_file = run.settings.home / "stages" / stage.name / "cost.json", _report_file(stage, run)
+    cost_file, report_file = (
+        run.settings.home / "stages" / stage.name / "cost.json",
+        run.data / stage.name / "report.json",
+    )
     before = _stamp(cost_file), _stamp(report_file)
     code = _execute(stage, run, force)
     if code != 0:
@@ -114,19 +126,24 @@ def _execute(stage: Stage, run: Run, force: bool) -> int:
         logger.info("%s", line)
         show.refresh()
 
-    environment = {ENVIRONMENT_VARIABLE: str(progress_file)}
+    environment = {
+        ENVIRONMENT_VARIABLE: str(progress_file),
+        provenance.TRIGGER: run.trigger,
+        "RATCHET_STORE_URL": run.settings.store_url,
+    }
     if run.is_tracked:
         return versions.reproduce(stage.name, on_line, force=force, environment=environment)
-    command = [sys.executable, "-m", "tasks", stage.path, *(["--profile", run.profile] if run.profile else [])]
+    return run_supervised(_direct_command(stage, run), on_line, environment=environment)
+
+
+def _direct_command(stage: Stage, run: Run) -> list[str]:
+    """Return the command of an untracked run: the stage itself, always, without DVC."""
+    command = [sys.executable, "-m", "tasks", stage.path]
+    if run.folder and run.folder != TRIAL:
+        command += ["--profile", run.folder]
     for override in run.overrides:
         command += ["--set", override]
-    return run_supervised(command, on_line, environment={**environment, **profile_environment(run)})
-
-
-def profile_environment(run: Run) -> dict[str, str]:
-    """A run with a profile has a registry of its own: it never moves the champion that serves."""
-    store = run.settings.home / "profiles" / (run.profile or "trial") / "store"
-    return {"RATCHET_STORE_URL": str(store)}
+    return command
 
 
 class _ProgressArtifact:
@@ -155,11 +172,6 @@ def _publish(stage: Stage, report_file: Path, outcome: Outcome) -> None:
         create_markdown_artifact(
             report_page(stage.path, outcome.value, report, report_file.parent), key=f"{stage.name}-report"
         )
-
-
-def _report_file(stage: Stage, run: Run) -> Path:
-    root = run.settings.data if run.is_tracked else run.settings.data / (run.profile or "trial")
-    return root / stage.name / "report.json"
 
 
 def _stamp(path: Path) -> float:

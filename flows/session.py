@@ -2,22 +2,25 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.runtime import Run
-from tasks.adapters import versions
+from flows.runtime import Outcome, Run, Step
+from tasks.adapters import provenance, versions
 from tasks.adapters.checkout_lock import Holder, hold
+from tasks.adapters.ledger import Ledger
+from tasks.adapters.storage import open_store
+from tasks.runner import TRIAL
 from tasks.settings import Settings, go_offline
 
 logger = logging.getLogger(__name__)
 
 LOCK = "run.lock"
-_active: ContextVar[Run | None] = ContextVar("active_run", default=None)
 
 
 class Request(BaseModel):
@@ -30,15 +33,42 @@ class Request(BaseModel):
         default=None, description="Overlay configs/profiles/NAME.yaml and work below data/NAME."
     )
     overrides: list[str] = Field(
-        default_factory=list, description="Values like curate.dedup.bands=10, for a trial run."
+        default_factory=list, description="Values like curate.dedup.bands=10, for a trial run below data/trial."
     )
     wait: bool = Field(default=False, description="Wait while another run holds this checkout, instead of leaving.")
 
+    @property
+    def folder(self) -> str | None:
+        """The folder below data/ where an untracked run works; None for a tracked one."""
+        return self.profile or (TRIAL if self.overrides else None)
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run in progress: what its steps need, and what they did so far."""
+
+    run: Run
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+    def perform(self, step: Step, *, force: bool = False) -> None:
+        """Bring the step's stage up to date. Once one stage ran, those after it may be stale: DVC is asked for each."""
+        is_fresh = self.run.is_fresh and not self.has_work
+        self.outcomes[step.name] = step(replace(self.run, is_fresh=is_fresh), force)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether any stage ran or was restored."""
+        return any(outcome is not Outcome.UNCHANGED for outcome in self.outcomes.values())
+
+
+_active: ContextVar[Session | None] = ContextVar("active_session", default=None)
+
 
 @contextmanager
-def session(flow_name: str, request: Request) -> Iterator[Run]:
-    """Hold the checkout for the block and yield the run; a flow inside another shares the outer one's session.
+def session(flow_name: str, request: Request) -> Iterator[Session]:
+    """Hold the checkout for the block; a flow inside another shares the outer one's session.
 
+    However the block ends, the ledger says so; a run that was killed is recorded by the next one.
     Raises ExternalError when another run holds the checkout and `request.wait` is false.
     """
     outer = _active.get()
@@ -47,23 +77,60 @@ def session(flow_name: str, request: Request) -> Iterator[Run]:
         return
     go_offline()
     versions.check_repository()
-    settings = Settings()
-    holder = Holder(os.getpid(), f"ratchet {flow_name}", now())
+    settings = _settings(request)
+    trigger = f"{provenance.trigger(os.environ)}{f': {request.reason}' if request.reason else ''}"
+    holder = Holder(os.getpid(), f"ratchet {flow_name}", _now())
     with hold(settings.home / LOCK, holder, wait=request.wait) as died:
         versions.heal()
+        diary = _Diary(settings, flow_name, trigger, holder)
         if died is not None:
-            logger.warning(
-                "an earlier run (%s, started %s) was killed; going on from what it left", died.command, died.started_at
-            )
-        run = Run(settings, request.profile, tuple(request.overrides))
-        run = Run(settings, run.profile, run.overrides, is_fresh=run.is_tracked and versions.is_up_to_date())
-        token = _active.set(run)
+            diary.record_killed(died)
+        run = Run(settings, request.folder, tuple(request.overrides), trigger=trigger)
+        run = replace(run, is_fresh=run.is_tracked and versions.is_up_to_date())
+        active = Session(run)
+        token = _active.set(active)
         try:
-            yield run
+            yield active
+        except BaseException as error:
+            diary.record(f"failed: {type(error).__name__}", active.outcomes)
+            raise
+        else:
+            diary.record("completed" if active.has_work else "nothing changed", active.outcomes)
         finally:
             _active.reset(token)
 
 
-def now() -> str:
-    """Return the current time in UTC, ISO 8601."""
+@dataclass(frozen=True)
+class _Diary:
+    """Writes the run's own entry: who started what, and how it ended."""
+
+    settings: Settings
+    flow: str
+    trigger: str
+    holder: Holder
+
+    def record(self, outcome: str, outcomes: Mapping[str, Outcome]) -> None:
+        stages = {name: value.value for name, value in outcomes.items()}
+        self._append(self.holder, {"trigger": self.trigger, "outcome": outcome, "stages": stages})
+
+    def record_killed(self, holder: Holder) -> None:
+        logger.warning("%s of process %d was killed; going on from what it left", holder.command, holder.pid)
+        self._append(holder, {"outcome": "killed"})
+
+    def _append(self, holder: Holder, content: Mapping[str, object]) -> None:
+        checkout = provenance.checkout_name(self.settings.home)
+        ledger = Ledger(open_store(self.settings.store_url, self.settings.s3_endpoint_url))
+        key = f"flow:{checkout}:{holder.started_at}:{holder.pid}"
+        ledger.append("flow", key, {**asdict(holder), "checkout": checkout, **content}, at=_now())
+
+
+def _settings(request: Request) -> Settings:
+    """An untracked run has a registry of its own: it never moves the champion that serves."""
+    settings = Settings()
+    if request.folder is None:
+        return settings
+    return settings.model_copy(update={"store_url": str(settings.home / "stores" / request.folder)})
+
+
+def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")

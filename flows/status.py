@@ -50,11 +50,13 @@ def status_text(facts: dict[str, Any]) -> str:
 
 def _entry(entry: Entry) -> dict[str, Any]:
     content: Any = entry.content
-    what = {
-        "run": lambda: content["outcome"],
-        "verdict": lambda: f"{content['verdict']['outcome']} {short(content['candidate'])}",
-        "pointer": lambda: f"{content['name']} is {short(content['model'])}",
-    }.get(entry.kind, lambda: "")()
+    what = ""
+    if entry.kind == "flow":
+        what = f"{content['command']} {content['outcome']}"
+    elif entry.kind == "verdict":
+        what = f"{content['verdict']['outcome']} {short(content['candidate'])}"
+    elif entry.kind == "pointer":
+        what = f"{content['name']} is {short(content['model'])}"
     return {"number": entry.number, "at": entry.at, "kind": entry.kind, "what": what}
 
 
