@@ -46,6 +46,7 @@ LEFT_OUT = {  # of the standard library, and why
     "sre_constants": "internal",
     "sre_parse": "internal",
 }
+HOOKS = {"excepthook", "unraisablehook", "displayhook", "breakpointhook"}  # made to be replaced, and test runners do
 NEVER = {"__main__", "tests", "test", "testing", "conftest", "setup"}
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 
-from tasks.adapters.sources.modules import quiet, walk
+from tasks.adapters.sources.modules import HOOKS, quiet, walk
 from tasks.adapters.sources.signatures import parameters_of, show
 from tasks.core.facts import rank
 from tasks.core.records import record_id
@@ -79,7 +79,7 @@ def read_reference(
         subjects = list(_distinct(_subjects(source, catalogue.objects.values(), limits)))
     shared = Counter(f.name for f in catalogue.objects.values() if f.kind in ("function", "class"))
     kept = [*_thin(subjects, limits.max_per_module), *_topic_subjects(source, topics, limits)]
-    names = {owner: sorted(names) for owner, names in catalogue.names.items()}
+    names = {owner: [n for n in names if not n.startswith("__")] for owner, names in catalogue.names.items()}
     return Corpus(sorted(kept, key=lambda s: (s.name, s.document_id)), names, [n for n, c in shared.items() if c > 1])
 
 
@@ -96,7 +96,9 @@ def _catalogue_module(catalogue: _Catalogue, name: str, module: ModuleType) -> N
     exported = getattr(module, "__all__", None)
     for attribute in sorted(set(exported if exported is not None else vars(module))):
         obj = getattr(module, attribute, None) if isinstance(attribute, str) else None
-        if obj is None or attribute.startswith("_") or (exported is None and not _lives_in(obj, name)):
+        if obj is None or attribute.startswith("_") or attribute in HOOKS:
+            continue
+        if exported is None and not _lives_in(obj, name):
             continue
         kind = _kind(obj)
         if kind:

@@ -15,6 +15,7 @@ from tasks.core.errors import ConfigError, ExternalError, RatchetError
 
 SCHEME = "s3://"
 BUFFER_BYTES = 1 << 20
+MAX_ATTEMPTS = 4
 
 
 def list_objects(location: str, endpoint_url: str | None) -> list[SourceFile]:
@@ -71,8 +72,8 @@ def _client(endpoint_url: str | None) -> Any:
     import boto3
     from botocore.config import Config
 
-    config = Config(connect_timeout=10, read_timeout=60, retries={"max_attempts": 4, "mode": "standard"})
-    return boto3.client("s3", endpoint_url=endpoint_url, config=config)
+    config = Config(connect_timeout=10, read_timeout=60, retries={"max_attempts": MAX_ATTEMPTS, "mode": "standard"})
+    return boto3.Session().client("s3", endpoint_url=endpoint_url, config=config)
 
 
 @contextmanager
