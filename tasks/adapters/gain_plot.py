@@ -3,11 +3,12 @@
 All metrics share one axis, so that their gains compare by eye. Colour never says anything that words do not say too.
 """
 
+import re
 from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from tasks.core.verdict import Finding
+from tasks.core.verdict import Finding, spread
 
 WIDTH, HEIGHT, PAD = 340, 30, 14
 REACHES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 2.0)
@@ -15,13 +16,9 @@ INK, GREY, BLUE, TROUGH = "#1c2330", "#b9c1cf", "#5b7db1", "#edf0f5"
 COLOURS = {"held": "#1b7f4d", "violated": "#b3261e", "unclear": "#8a5a00", "unmeasured": "#8b94a5"}
 
 
-def points(value: float | None) -> str:
-    """Return a share as points out of 100."""
-    return "–" if value is None else f"{100 * value:.1f}"
-
-
-def signed_points(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:+.1f}".replace("-", "−")
+def minus(text: str) -> str:
+    """Return the text with typographic minus signs before its numbers."""
+    return re.sub(r"-(?=\d)", "−", text)
 
 
 def axis_reach(findings: Sequence[Finding]) -> float:
@@ -45,7 +42,7 @@ def plot(finding: Finding, reach: float) -> Markup:
             f'<rect x="{low}" y="{middle - 4}" width="{width:.1f}" height="8" rx="4" fill="{colour}" opacity=".35"/>'
         )
         marks.append(f'<circle cx="{gain}" cy="{middle}" r="5.5" fill="{colour}"/>')
-        words = f"gain {signed_points(c.gain)} points, interval {signed_points(c.low)} to {signed_points(c.high)}"
+        words = minus(f"gain {spread(c)}")
     label = Markup.escape(f"{finding.label}: {words}")
     head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}"><title>{label}</title>'
     return Markup(f"{head}{''.join(marks)}</svg>")
@@ -54,7 +51,7 @@ def plot(finding: Finding, reach: float) -> Markup:
 def axis(reach: float) -> Markup:
     """Return the axis below the pictures, in points."""
     gains = (-reach, -reach / 2, 0.0, reach / 2, reach)
-    words = [f"{100 * gain:+.0f}".replace("-", "−") if gain else "0" for gain in gains]
+    words = [minus(f"{100 * gain:+.0f}") if gain else "0" for gain in gains]
     marks = [
         f'<text x="{_x(gain, reach)}" y="12" text-anchor="middle">{word}</text>'
         for gain, word in zip(gains, words, strict=True)

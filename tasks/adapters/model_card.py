@@ -10,7 +10,7 @@ from pathlib import PurePath
 
 from tasks.adapters.base_model import EMBEDDED
 from tasks.core.lineage import DataFacts, Manifest, short
-from tasks.core.verdict import Finding, Verdict, number, spread
+from tasks.core.verdict import Finding, Verdict, points, signed_points, spread
 
 HUB_IDS = {EMBEDDED: "HuggingFaceTB/SmolLM2-135M-Instruct"}
 TASK = "question-answering"
@@ -79,7 +79,8 @@ def _text(card: Card, findings: Sequence[Finding]) -> str:
         "## Evaluation",
         _table(findings),
         *([_list(verdict.reasons)] if verdict.reasons else []),
-        "Intervals are cluster bootstraps over documents; what was not measured counts as the worst possible result.",
+        "Numbers are points out of 100. Intervals are cluster bootstraps over documents; what was not measured counts "
+        "as the worst possible result.",
         "## Data",
         _sources(card.data),
         "Personal data and secrets were replaced by pseudonyms before training; no document or wording of the "
@@ -98,8 +99,8 @@ def _table(findings: Sequence[Finding]) -> str:
     for finding in findings:
         c = finding.comparison
         lines.append(
-            f"| {finding.label} ({c.better} is better) | {number(c.candidate)} | {number(c.champion)} | {spread(c)} "
-            f"| > {finding.limit:+.3f} | {finding.state} |"
+            f"| {finding.label} ({c.better} is better) | {points(c.candidate)} | {points(c.champion)} | {spread(c)} "
+            f"| > {signed_points(finding.limit)} | {finding.state} |"
         )
     return "\n".join(lines)
 

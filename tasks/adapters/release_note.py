@@ -11,10 +11,10 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from tasks.adapters.gain_plot import axis, axis_reach, bar, plot, points, signed_points
+from tasks.adapters.gain_plot import axis, axis_reach, bar, minus, plot
 from tasks.core.changed_answers import ChangedAnswer, Changes
 from tasks.core.lineage import DataFacts, Manifest, RunFacts, SourceFact, TokenCount, short
-from tasks.core.verdict import Finding, Verdict
+from tasks.core.verdict import Finding, Verdict, points, signed_points
 
 TEMPLATE = "release_note.html.j2"
 MAX_TEXT = 400
@@ -78,7 +78,8 @@ def render(note: Note, run: RunFacts | None = None) -> str:
         costs=run.cost.stages if run else {},
         resamples=f"{note.resamples:,}",
         points=points,
-        signed_points=signed_points,
+        signed_points=lambda value: minus(signed_points(value)),
+        minus=minus,
         card=_card,
     )
 
@@ -142,10 +143,10 @@ def _sources(data: DataFacts, previous: DataFacts | None) -> list[dict[str, obje
 
 def _change(now: int, before: int | None, previous: DataFacts | None) -> str:
     if previous is None:
-        return "first"
+        return "first model"
     if before is None:
         return "new"
-    return "as before" if now == before else f"{now - before:+,} documents".replace("-", "−")
+    return "as before" if now == before else minus(f"{now - before:+,} documents")
 
 
 def _journey(data: DataFacts) -> list[dict[str, object]]:

@@ -54,6 +54,8 @@ def _varied(pairs: pl.DataFrame, count: int) -> Iterator[ChangedAnswer]:
     share = max(1, -(-count // max(1, min(count, pairs["kind"].n_unique()))))
     taken: Counter[str] = Counter()
     for row in pairs.iter_rows(named=True):
+        if taken.total() == count:
+            return
         if taken[row["kind"]] >= share:
             continue
         taken[row["kind"]] += 1
@@ -66,5 +68,3 @@ def _varied(pairs: pl.DataFrame, count: int) -> Iterator[ChangedAnswer]:
             after=row["answer"],
             change=round(row["change"], 6),
         )
-        if taken.total() == count:
-            return

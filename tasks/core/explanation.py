@@ -40,7 +40,7 @@ def _heading(chain: Chain) -> Iterator[str]:
     yield f"model       {chain.model}"
     for pointer in chain.pointers:
         yield (
-            f"{pointer.name:<11} since {pointer.moved_at}, moved by {pointer.by}, on ledger entry "
+            f"{pointer.name:<11} since {pointer.moved_at} ({pointer.by}), on ledger entry "
             f"{pointer.entry_number} ({short(pointer.entry)}); before: {short(pointer.previous)}"
         )
 
@@ -66,7 +66,7 @@ def _model(chain: Chain) -> Iterator[str]:
     manifest = chain.manifest
     for name, ref in sorted(manifest.files.items()):
         if name.startswith("adapter/"):
-            yield f"adapter     {name.removeprefix('adapter/')} {short(ref.sha256)}, {ref.size / MIB:.1f} MiB"
+            yield f"adapter     {name.removeprefix('adapter/')} {short(ref.sha256)}, {ref.size:,} bytes"
     yield f"base model  {manifest.base.id} {short(manifest.base.digest)}"
     passages = f", {manifest.prompt.passages} passages" if manifest.prompt.passages else ""
     yield f"prompt      version {manifest.prompt.version} {short(manifest.prompt.digest)}{passages}"

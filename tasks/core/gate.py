@@ -22,7 +22,7 @@ from scipy import stats
 from tasks.core.bootstrap import Draws, detectable
 from tasks.core.pairing import Arms, Better, Comparison, Metric, Pairs, Subset, candidate_bounds, compare, pair
 from tasks.core.stage import StageConfig
-from tasks.core.verdict import Finding, Outcome, State, Verdict, label, number, signed, spread
+from tasks.core.verdict import Finding, Outcome, State, Verdict, label, points, signed_points, spread
 
 CANDIDATE = "candidate"
 PRIMARY_LEVEL = 0.95
@@ -96,7 +96,7 @@ def decide(evidence: Evidence, config: GateConfig) -> Verdict:
     metric = Metric(config.primary, config.primary, "higher")
     comparison = compare(rows, metric, PRIMARY_LEVEL, draws)
     primary = _primary(comparison, _gaps(comparison, rows, config, is_probe=False), config)
-    guards = [_guard(name, guard, rows, probe, config) for name, guard in sorted(config.guards.items())]
+    guards = [_guard(name, guard, rows, probe, config) for name, guard in config.guards.items()]
     floor_state, floor_reason = _floor(evidence, rows, metric, config)
     findings = [primary, *guards]
     outcome = _outcome([finding.state for finding in findings], floor_state)
@@ -158,8 +158,10 @@ def _primary(c: Comparison, gap: str | None, config: GateConfig) -> Finding:
     elif c.low <= 0:
         sentence = f"The gain in {name.lower()} of {spread(c)} may be chance."
     elif c.at_least < config.least_effect:
-        least = signed(config.least_effect)
-        sentence = f"The gain in {name.lower()} of {signed(c.at_least)} is below the least that counts, {least}."
+        least = signed_points(config.least_effect)
+        sentence = (
+            f"The gain in {name.lower()} of {signed_points(c.at_least)} points is below the least that counts, {least}."
+        )
     else:
         state, sentence = "held", f"{name} improved: {spread(c)}."
     return Finding(comparison=c, limit=0.0, state=state, sentence=sentence)
@@ -176,11 +178,14 @@ def _guard(name: str, guard: Guard, rows: Pairs, probe: Pairs, config: GateConfi
     if gap or c.low is None or c.high is None:
         state, sentence = "unmeasured", gap or f"{title} was not measured."
     elif c.high < limit:
-        state, sentence = "violated", f"{title} got worse by more than the accepted {guard.margin:.3f}: {spread(c)}."
+        state, sentence = (
+            "violated",
+            f"{title} got worse by more than the accepted {points(guard.margin)} points: {spread(c)}.",
+        )
     elif c.low > limit:
-        state, sentence = "held", f"{title} did not get worse by more than {guard.margin:.3f}: {spread(c)}."
+        state, sentence = "held", f"{title} did not get worse by more than {points(guard.margin)} points: {spread(c)}."
     else:
-        sentence = f"{title} may have got worse by more than the accepted {guard.margin:.3f}: {spread(c)}."
+        sentence = f"{title} may have got worse by more than the accepted {points(guard.margin)} points: {spread(c)}."
     return Finding(comparison=c, limit=limit, state=state, sentence=sentence)
 
 
@@ -194,7 +199,9 @@ def _floor(evidence: Evidence, rows: Pairs, metric: Metric, config: GateConfig) 
     if least >= config.floor:
         return "held", ""
     name = label(metric.name).lower()
-    sentence = f"A first champion needs {name} of at least {number(config.floor)}; the candidate has {number(least)}."
+    sentence = (
+        f"A first champion needs {name} of at least {points(config.floor)} points; the candidate has {points(least)}."
+    )
     return ("violated" if high < config.floor else "unclear"), sentence
 
 
@@ -230,7 +237,7 @@ def _needed(finding: Finding, config: GateConfig) -> int | None:
 def _headline(outcome: Outcome, primary: Finding, comparator: str) -> str:
     c = primary.comparison
     rival = "the serving model" if comparator == "champion" else "the base model"
-    measured = f"{label(c.metric).lower()} {number(c.candidate)} against {number(c.champion)}, gain {spread(c)}"
+    measured = f"{label(c.metric).lower()} {points(c.candidate)} against {points(c.champion)} of 100, gain {spread(c)}"
     if outcome == "PROMOTE":
         return f"The candidate is better than {rival} and harms nothing that is watched: {measured}."
     if outcome == "REJECT":

@@ -1,6 +1,7 @@
 """What the gate says: the outcome, what it rests on, and the same in plain words.
 
-The words are part of the product: they stand in the ledger, on the release note and in `ratchet why`.
+The words are part of the product: they stand in the ledger, on the release note and in `ratchet why`. They count in
+points out of 100, a share of 0.5 being 50 points.
 """
 
 from typing import Literal
@@ -82,18 +83,20 @@ def label(metric: str) -> str:
     return LABELS.get(metric, metric.replace("_", " ").capitalize())
 
 
-def number(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.3f}"
+def points(value: float | None) -> str:
+    """Return a share as points out of 100."""
+    return "not measured" if value is None else f"{100 * value:.1f}"
 
 
-def signed(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:+.3f}"
+def signed_points(value: float | None) -> str:
+    return "not measured" if value is None else f"{100 * value:+.1f}"
 
 
 def spread(comparison: Comparison) -> str:
-    """Return "+0.102 (95 % interval +0.061 to +0.143)"."""
+    """Return "+10.2 points (95 % interval +6.1 to +14.3)"."""
     c = comparison
-    return f"{signed(c.gain)} ({100 * c.level:.0f} % interval {signed(c.low)} to {signed(c.high)})"
+    interval = f"{100 * c.level:.0f} % interval {signed_points(c.low)} to {signed_points(c.high)}"
+    return f"{signed_points(c.gain)} points ({interval})"
 
 
 def lines(verdict: Verdict) -> list[str]:
@@ -103,7 +106,7 @@ def lines(verdict: Verdict) -> list[str]:
     for finding in (verdict.primary, *verdict.guards):
         c = finding.comparison
         text.append(
-            f"  {finding.label:<32} {number(c.candidate)} against {number(c.champion)} of the {rival}, "
-            f"gain {spread(c)}, needs > {signed(finding.limit)}: {finding.state}"
+            f"  {finding.label:<32} {points(c.candidate)} against {points(c.champion)} of the {rival}, "
+            f"gain {spread(c)}, needs > {signed_points(finding.limit)}: {finding.state}"
         )
     return text + [f"  - {reason}" for reason in verdict.reasons]

@@ -51,7 +51,7 @@ def test_a_better_candidate_is_promoted_with_its_numbers():
     assert verdict.reasons == []
     assert verdict.primary.comparison.low > 0
     assert "better than the serving model" in verdict.headline
-    assert f"{verdict.primary.comparison.gain:+.3f}" in verdict.headline
+    assert f"{100 * verdict.primary.comparison.gain:+.1f} points" in verdict.headline
     assert len(lines(verdict)) == 1 + 1 + len(CONFIG.guards)
 
 
