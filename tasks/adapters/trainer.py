@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 from tasks.adapters.adapter_check import check_reloaded, probe_logits, settle_adapter
 from tasks.adapters.files import write_json
 from tasks.adapters.gguf_export import adapter_digest
+from tasks.adapters.lora import batch_of, lora_model, pack_loss
 from tasks.adapters.processes import die_with_parent
 from tasks.adapters.training_plan import ADAPTER, REFUSAL, RESULT, TrainingPlan, TrainingResult, read_packs, read_plan
 from tasks.core.errors import DataError, RatchetError
 from tasks.core.learning_rate import learning_rate_factor
-from tasks.core.packing import Pack, schedule, visibility
+from tasks.core.packing import Pack, schedule
 
 if TYPE_CHECKING:
     import torch
@@ -74,60 +75,6 @@ def _train(folder: Path, plan: TrainingPlan) -> None:
     done = checkpoints(folder)
     trainer.train(resume_from_checkpoint=str(done[-1]) if done else None)
     _finish(folder, plan, trainer, steps[0][0])
-
-
-def lora_model(plan: TrainingPlan) -> Any:
-    """Return the base model of the plan with a fresh adapter: the same weights for the same seed."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    base = AutoModelForCausalLM.from_pretrained(
-        plan.base_folder, dtype=getattr(torch, plan.dtype), attn_implementation=plan.attention, local_files_only=True
-    )
-    base.config.use_cache = False
-    torch.manual_seed(plan.seed)
-    shape = plan.lora
-    lora = LoraConfig(
-        r=shape.r,
-        lora_alpha=shape.alpha,
-        lora_dropout=shape.dropout,
-        target_modules=shape.target_modules,
-        task_type="CAUSAL_LM",
-    )
-    return get_peft_model(base, lora, autocast_adapter_dtype=False)
-
-
-def batch_of(pack: Pack, num_targets: int, processes: int, dtype: "torch.dtype") -> dict[str, "torch.Tensor"]:
-    """Return a pack as the model's input. `scale` makes the sum of its losses its part of the step's mean.
-
-    Processes are averaged by the backend, hence the factor. Without branches no mask is given: positions that restart
-    say what belongs together, and an all-ones mask over a pack would be wrong.
-    """
-    import torch
-
-    batch = {
-        "input_ids": torch.tensor([pack.tokens]),
-        "position_ids": torch.tensor([pack.positions]),
-        "predictors": torch.tensor(pack.predictors, dtype=torch.long),
-        "targets": torch.tensor(pack.targets, dtype=torch.long),
-        "scale": torch.tensor(processes / max(1, num_targets)),
-    }
-    if pack.has_branches:
-        seen = torch.from_numpy(visibility(pack))
-        hidden = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
-        batch["attention_mask"] = hidden[None, None]
-    return batch
-
-
-def pack_loss(model: Any, batch: dict[str, "torch.Tensor"]) -> "torch.Tensor":
-    """Return the scaled loss of a batch made by `batch_of`."""
-    from torch.nn.functional import cross_entropy
-
-    inputs = dict(batch)
-    targets, scale, places = inputs.pop("targets"), inputs.pop("scale"), inputs.pop("predictors")
-    logits_BTV = model(**inputs, logits_to_keep=places, use_cache=False).logits
-    return cross_entropy(logits_BTV[0].float(), targets, reduction="sum") * scale
 
 
 def _arguments(folder: Path, plan: TrainingPlan) -> Any:
@@ -268,11 +215,7 @@ def _finish(folder: Path, plan: TrainingPlan, trainer: "Trainer", probe: Pack) -
         check_reloaded(part, plan, batch, expected)
         shutil.rmtree(folder / ADAPTER, ignore_errors=True)
         part.rename(folder / ADAPTER)
-        history = [
-            {key: row[key] for key in ("step", "loss", "learning_rate")}
-            for row in trainer.state.log_history
-            if "loss" in row
-        ]
+        history = [_row(row, plan, trainer.state.max_steps) for row in trainer.state.log_history if "loss" in row]
         result = TrainingResult(
             step=trainer.state.global_step,
             loss=history[-1]["loss"],
@@ -281,6 +224,13 @@ def _finish(folder: Path, plan: TrainingPlan, trainer: "Trainer", probe: Pack) -
         )
         write_json(folder / RESULT, result.model_dump())
     dist.barrier()
+
+
+def _row(logged: dict[str, float], plan: TrainingPlan, total: int) -> dict[str, float]:
+    """Return a step for the history; Trainer logs the learning rate of the step that follows."""
+    step = int(logged["step"])
+    rate = plan.learning_rate * learning_rate_factor(step - 1, total=total, warmup=plan.warmup)
+    return {"step": step, "loss": logged["loss"], "learning_rate": rate}
 
 
 def _quieten() -> None:

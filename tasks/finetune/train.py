@@ -10,34 +10,28 @@ Rolnick et al. 2019). Caveat: the number of processes decides the order of sums,
 
 import logging
 import shutil
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from tasks.adapters.files import read_jsonl, write_json, write_jsonl
-from tasks.adapters.progress import Progress
-from tasks.adapters.tables import num_rows, read_batches
+from tasks.adapters.files import write_json, write_jsonl
+from tasks.adapters.tables import num_rows
 from tasks.core import prompt
 from tasks.core.errors import ConfigError, DataError
-from tasks.core.examples import Pool, PromptedExample, own_context, plain, prompted, stratified
-from tasks.core.packing import Pack, TokenisedExample, Tree, grow_trees, pack_trees
-from tasks.core.records import Conversation
+from tasks.core.packing import Pack, pack_trees
 from tasks.core.stage import Report, StageConfig
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
     from tasks.adapters.base_model import BaseModel
-    from tasks.adapters.retrieval import Retriever
+    from tasks.adapters.lesson import Lesson, Syllabus
     from tasks.adapters.training_plan import TrainingPlan, TrainingResult
 
 logger = logging.getLogger(__name__)
 
-SPARE = 3  # times max_examples: conversations among which companions are looked for
-LEADERS_AT_ONCE = 32
 KEPT_PLANS = 3  # unfinished trainings of other values may be gone on with
 
 
@@ -118,31 +112,10 @@ class TrainReport(Report):
     dtype: str
 
 
-@dataclass
-class Lesson:
-    """What is to be learned: examples in groups that share a context, and what was left out."""
-
-    groups: list[list[TokenisedExample]] = field(default_factory=list)
-    kinds: Counter[str] = field(default_factory=Counter)
-    dropped: list[dict[str, object]] = field(default_factory=list)
-
-    def add(self, examples: Sequence[tuple[PromptedExample, TokenisedExample]], longest: int) -> None:
-        fitting = [(example, tokens) for example, tokens in examples if len(tokens.tokens) <= longest]
-        for example, tokens in examples:
-            if len(tokens.tokens) > longest:
-                reason = f"{len(tokens.tokens)} tokens, more than pack_tokens={longest}"
-                self.dropped.append({"id": example.id, "reason": reason})
-        self.kinds.update(example.kind for example, _ in fitting)
-        if fitting:
-            self.groups.append([tokens for _, tokens in fitting])
-
-    def trees(self, capacity: int) -> list[Tree]:
-        return [tree for group in self.groups for tree in grow_trees(group, capacity)]
-
-
 def run(config: Config, split: Path, index: Path, out: Path, *, settings: Settings) -> TrainReport:
     from tasks.adapters import launcher, training_plan
     from tasks.adapters.base_model import load_tokenizer, resolve
+    from tasks.adapters.lesson import read_lesson
     from tasks.adapters.loss_curve import draw_loss
     from tasks.adapters.retrieval import Retriever
 
@@ -153,7 +126,7 @@ def run(config: Config, split: Path, index: Path, out: Path, *, settings: Settin
         )
     base = resolve(config.base_model, settings.model_cache)
     retriever = Retriever.open(index, threads=settings.threads)
-    lesson = _lesson(config, split / "train.parquet", retriever, load_tokenizer(base.folder))
+    lesson = read_lesson(_syllabus(config), split / "train.parquet", retriever, load_tokenizer(base.folder))
     write_jsonl(out / "dropped.jsonl", lesson.dropped)
     if not lesson.groups:
         raise DataError(f"No example fits pack_tokens={config.pack_tokens}: see data/train.failed/dropped.jsonl.")
@@ -192,62 +165,11 @@ def _check_processes(config: Config, settings: Settings) -> bool:
     return on_gpu
 
 
-def _lesson(config: Config, conversations: Path, retriever: "Retriever", tokenizer: Any) -> Lesson:
-    from tasks.adapters.chat_tokens import tokenised
+def _syllabus(config: Config) -> "Syllabus":
+    from tasks.adapters.lesson import Syllabus
 
-    lesson = Lesson()
-    progress = Progress("finetune.train: contexts", config.max_examples)
-    for group in _groups(config, _candidates(config, conversations), retriever):
-        lesson.add([(example, tokenised(tokenizer, example)) for example in group], config.pack_tokens)
-        progress.advance(len(group))
-    for example in _replay(config, lesson.kinds.total()):
-        lesson.add([(example, tokenised(tokenizer, example))], config.pack_tokens)
-    return lesson
-
-
-def _candidates(config: Config, path: Path) -> list[Conversation]:
-    """Return conversations to draw from, in the order to draw, without reading all texts at once."""
-    keys = [key for frame in read_batches(path, ["id", "kind"]) for key in frame.iter_rows()]
-    order = [conversation_id for conversation_id, _ in stratified(keys, config.seed)[: SPARE * config.max_examples]]
-    place = {conversation_id: i for i, conversation_id in enumerate(order)}
-    chosen = [
-        Conversation.model_validate(row)
-        for frame in read_batches(path)
-        for row in frame.filter(frame["id"].is_in(order)).iter_rows(named=True)
-    ]
-    return sorted(chosen, key=lambda conversation: place[conversation.id])
-
-
-def _groups(
-    config: Config, conversations: Sequence[Conversation], retriever: "Retriever"
-) -> Iterator[list[PromptedExample]]:
-    """Yield examples that share a context until there are `max_examples`."""
-    pool, left = Pool(conversations), config.max_examples
-    while left > 0 and len(pool):
-        leaders = pool.next(LEADERS_AT_ONCE)
-        hidden = [leader.document_ids if leader.withhold else [] for leader in leaders]
-        found = retriever.search([leader.question for leader in leaders], config.passages, hidden)
-        for leader, retrieved in zip(leaders, found, strict=True):
-            if left <= 0:
-                return
-            known = retriever.passages_of(leader.document_ids)
-            context = own_context(leader, retrieved, known, k=config.passages, seed=config.seed)
-            members = pool.take(leader, context, min(config.share_context, left))
-            left -= len(members)
-            if members:
-                yield [prompted(member, context) for member in members]
-
-
-def _replay(config: Config, num_examples: int) -> list[PromptedExample]:
-    if not config.replay:
-        return []
-    if not config.replay_file.exists():
-        raise ConfigError(
-            f"finetune.train replay_file {config.replay_file} does not exist: correct it or set replay=0."
-        )
-    rows = [plain(str(row["id"]), str(row["question"]), str(row["answer"])) for row in read_jsonl(config.replay_file)]
-    wanted = round(config.replay / (1 - config.replay) * num_examples)
-    return rows if wanted >= len(rows) else [rows[i * len(rows) // wanted] for i in range(wanted)]
+    names = [field.name for field in fields(Syllabus)]
+    return Syllabus(**config.model_dump(include=set(names)))
 
 
 def _plan(config: Config, base: "BaseModel", settings: Settings, *, on_gpu: bool) -> "TrainingPlan":
