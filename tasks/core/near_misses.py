@@ -40,8 +40,10 @@ def _unanswerable(fact: Draft, kind: str, document_ids: Iterable[str]) -> Draft:
 
 
 def _withheld(fact: Draft, corpus: Corpus) -> Iterator[Draft]:
-    """The right question, with every document left out that could answer it."""
+    """The right question, with every document left out that could answer it; all of one family, to stay on one side."""
     tellers = corpus.mentions(fact.subject)
+    if any(teller.family != fact.subject.family for teller in tellers):
+        return
     is_sentence = fact.form in ("purpose", "returns")
     if len(tellers) > MAX_WITHHELD or (is_sentence and corpus.also_says(fact.subject, fact.answer)):
         return

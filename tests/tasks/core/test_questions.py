@@ -146,6 +146,12 @@ def test_withholding_leaves_out_every_document_that_speaks_of_the_object() -> No
         assert set(miss.document_ids) == {"id:json.dumps", "id:json"}
 
 
+def test_an_object_that_another_family_speaks_of_is_not_withheld() -> None:
+    other = make_subject("csv.read", "Works like json.dumps the other way.")
+    corpus = make_corpus(DUMPS, LOADS, other)
+    assert not [d for d in near_misses(corpus, list(facts(corpus))) if d.withhold and d.name == "json.dumps"]
+
+
 def test_a_sentence_that_another_document_holds_too_is_not_withheld() -> None:
     twin = make_subject("ujson.dumps", DUMPS.docstring, Parameter("obj"))
     corpus = make_corpus(DUMPS, twin)

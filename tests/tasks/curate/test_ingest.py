@@ -100,6 +100,12 @@ def test_answers_stand_in_their_documents_and_abstentions_have_none(
             assert answer in texts[row["document_ids"][0]]
 
 
+def test_no_conversation_needs_documents_of_two_families(documents: pl.DataFrame, conversations: pl.DataFrame) -> None:
+    families = dict(zip(documents["id"], documents["family"], strict=True))
+    for row in conversations.to_dicts():
+        assert {families[document] for document in row["document_ids"]} == {row["family"]}
+
+
 def test_families_are_small_beside_the_whole(documents: pl.DataFrame, conversations: pl.DataFrame) -> None:
     assert max(Counter(documents["family"]).values()) <= 0.02 * documents.height
     assert max(Counter(conversations["family"]).values()) <= 0.03 * conversations.height
