@@ -1,0 +1,32 @@
+"""Counts agree with counting in Python."""
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.core.plain_text import normalise
+from tasks.core.text_measures import measures
+
+texts = st.lists(st.text(st.sampled_from("ab1# \n.…é世-\t"), max_size=60), min_size=1, max_size=6)
+
+
+@given(texts)
+@settings(deadline=None)
+def test_counts_are_those_of_a_loop_over_the_text(raw: list[str]) -> None:
+    plain = normalise(pl.Series(raw))
+    for text, row in zip(plain.to_list(), measures(plain).iter_rows(named=True), strict=True):
+        words = text.split()
+        lines = [line for line in text.split("\n") if line]
+        assert row["words"] == len(words)
+        assert row["characters"] == sum(map(len, words))
+        assert row["alphabetic_words"] == sum(
+            any((c.isascii() and c.isalpha()) or ord(c) > 127 for c in w) for w in words
+        )
+        assert row["hashes"] == text.count("#")
+        assert row["ellipses"] == text.count("...") + text.count("…")
+        assert row["lines"] == max(len(lines), 1)
+        assert row["repeated_lines"] == len(lines) - len(set(lines)) or not lines
+
+
+def test_no_texts_give_no_rows() -> None:
+    assert measures(pl.Series([], dtype=pl.String)).height == 0
