@@ -63,8 +63,11 @@ def _purpose_or_result(subject: Subject, corpus: Corpus) -> Iterator[Draft]:
 
 
 def _defaults(subject: Subject) -> Iterator[Draft]:
+    """The evidence runs to the comma or parenthesis: `n=1` alone would also be found in `n=10`."""
+    last = subject.parameters[-1].name if subject.parameters else ""
     for name, default in subject.defaults.items():
-        yield _draft("default", subject, default, f"{name}={default}", parameter=name)
+        end = ")" if name == last else ","
+        yield _draft("default", subject, default, f"{name}={default}{end}", parameter=name)
 
 
 def _parameters(subject: Subject) -> Iterator[Draft]:

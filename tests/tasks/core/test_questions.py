@@ -78,6 +78,7 @@ def test_facts_are_answered_by_their_document() -> None:
     found = list(facts(corpus))
     assert draft(found, "purpose", name="json.dumps").answer == "Serialize obj to a JSON string."
     assert draft(found, "default", name="json.dumps", parameter="indent").answer == "None"
+    assert draft(found, "default", name="json.dumps", parameter="indent").evidence == "indent=None)"
     assert draft(found, "parameters", name="json.dumps").answer == "obj, indent"
     assert draft(found, "module", name="loads").answer == "json"
     for fact in found:
