@@ -6,7 +6,7 @@
 3. Every guard metric is not inferior by its margin: the one-sided lower bound of the gain lies above minus the margin
    (Piaggio et al. 2012, CONSORT extension for non-inferiority). All must hold, so no correction for their number is due
    (intersection-union test, Berger 1982).
-REJECT needs evidence of harm; everything else that is no promotion is INCONCLUSIVE. Caveat: the 2.5 % error is that of
+REJECT needs evidence of harm; everything else that is no promotion is INCONCLUSIVE. Caveat: the 2 % error is that of
 one look; a thousand candidates measured on the same items still find luck, so renew the items now and then.
 """
 
@@ -25,7 +25,6 @@ from tasks.core.stage import StageConfig
 from tasks.core.verdict import Finding, Outcome, State, Verdict, label, points, signed_points, spread
 
 CANDIDATE = "candidate"
-PRIMARY_LEVEL = 0.95
 GUARD_LEVEL = 0.90  # two-sided, so that each side is the one-sided 95 % bound of a non-inferiority test
 POWER = 0.8
 
@@ -57,6 +56,8 @@ class GateConfig(StageConfig):
 
     primary: str = "score"
     """The one metric that must improve: a column of the rows, higher is better."""
+    confidence: float = Field(default=0.96, ge=0.8, lt=1)
+    """Of the primary metric's two-sided interval; at 0.96 an equal model is promoted in 2 of 100 evaluations."""
     least_effect: float = Field(default=0.02, ge=0, lt=1)
     """Mean gain below which a better candidate is not worth a release."""
     floor: float = Field(default=0.3, ge=0, le=1)
@@ -79,22 +80,27 @@ class GateConfig(StageConfig):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was measured, a row an item and model, and which items were planned (None: those of any model's rows)."""
+    """What was measured, a row an item and model, and which items were planned (None: those of any model's rows).
+
+    `num_items`: how many items were planned, where only that is known.
+    """
 
     rows: pl.DataFrame
     probe: pl.DataFrame
     comparator: Literal["champion", "base"]
     items: Collection[str] | None = None
     probe_items: Collection[str] | None = None
+    num_items: int | None = None
 
 
 def decide(evidence: Evidence, config: GateConfig) -> Verdict:
     """Return the verdict. Whatever is missing, damaged or unclear makes it anything but PROMOTE."""
     draws = Draws(config.resamples, config.seed)
-    rows = pair(evidence.rows, Arms(CANDIDATE, evidence.comparator, evidence.items), clustered=True)
+    arms = Arms(CANDIDATE, evidence.comparator, evidence.items, evidence.num_items)
+    rows = pair(evidence.rows, arms, clustered=True)
     probe = pair(evidence.probe, Arms(CANDIDATE, evidence.comparator, evidence.probe_items), clustered=False)
     metric = Metric(config.primary, config.primary, "higher")
-    comparison = compare(rows, metric, PRIMARY_LEVEL, draws)
+    comparison = compare(rows, metric, config.confidence, draws)
     primary = _primary(comparison, _gaps(comparison, rows, config, is_probe=False), config)
     guards = [_guard(name, guard, rows, probe, config) for name, guard in config.guards.items()]
     floor_state, floor_reason = _floor(evidence, rows, metric, config)
@@ -195,7 +201,7 @@ def _floor(evidence: Evidence, rows: Pairs, metric: Metric, config: GateConfig) 
         return "held", ""
     if not rows.frame.height:
         return "unmeasured", "There is no champion yet and the candidate was not measured."
-    least, high = candidate_bounds(rows, metric, PRIMARY_LEVEL, Draws(config.resamples, config.seed))
+    least, high = candidate_bounds(rows, metric, config.confidence, Draws(config.resamples, config.seed))
     if least >= config.floor:
         return "held", ""
     name = label(metric.name).lower()

@@ -27,11 +27,12 @@ Subset = Literal["all", "answerable"]
 
 @dataclass(frozen=True)
 class Arms:
-    """The two models to compare and the items that both were asked (None: all items that the table has)."""
+    """The two models to compare, the items both were asked (None: all the table has), and how many (None: unknown)."""
 
     candidate: str
     champion: str
     items: Collection[str] | None = None
+    num_items: int | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ def pair(table: pl.DataFrame, arms: Arms, *, clustered: bool) -> Pairs:
     left, right = (table.filter(pl.col(MODEL) == model) for model in (arms.candidate, arms.champion))
     planned = set(arms.items if arms.items is not None else table[ITEM].drop_nulls())
     problems = [*_arm_problems(left, arms.candidate, planned), *_arm_problems(right, arms.champion, planned)]
+    if arms.num_items is not None and arms.num_items != len(planned):
+        problems.append(f"There are rows of {len(planned)} items; {arms.num_items} were asked.")
     if problems:
         return Pairs(pl.DataFrame(), tuple(problems))
     frame = left.join(right, on=ITEM, suffix=CHAMPION, how="inner").sort(ITEM)

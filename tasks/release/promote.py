@@ -124,6 +124,7 @@ def build_case(config: Config, inputs: Inputs) -> Case:
     rows, probe = _read(inputs.evaluate / ROWS), _read(inputs.evaluate / PROBE)
     _refuse_other_items(rows, inputs)
     comparator: Literal["champion", "base"] = "champion" if champion else "base"
+    asked = read_object(inputs.evaluate / "report.json").get("items")
     used = [inputs.split / f"{side}.parquet" for side in ("train", "eval")]
     return Case(
         manifest=candidate_manifest(inputs.train, inputs.index),
@@ -131,7 +132,7 @@ def build_case(config: Config, inputs: Inputs) -> Case:
         rows=rows,
         evidence={name: file_digest(inputs.evaluate / name) for name in (ROWS, PROBE)},
         rules=config.model_dump(mode="json", include=set(GateConfig.model_fields)),
-        verdict=decide(Evidence(rows, probe, comparator), config),
+        verdict=decide(Evidence(rows, probe, comparator, num_items=asked), config),
         data=data_facts({**stage_folders(inputs.roots), "split": inputs.split}, used),
     )
 

@@ -203,6 +203,15 @@ def test_repeated_and_unplanned_rows_never_promote():
         assert decide(replace(e, rows=rows), CONFIG).outcome == "INCONCLUSIVE"
 
 
+def test_items_that_no_model_has_rows_for_are_missed_by_their_number():
+    e = promoted()
+    fewer = e.rows.filter(pl.col("item_id") != "item-00007")
+    assert decide(replace(e, rows=fewer, items=None), CONFIG).outcome == "PROMOTE"
+    verdict = decide(replace(e, rows=fewer, items=None, num_items=120), CONFIG)
+    assert verdict.outcome == "INCONCLUSIVE"
+    assert "rows of 119 items; 120 were asked" in verdict.reasons[0]
+
+
 def test_an_empty_probe_never_promotes():
     e = promoted()
     for probe in (e.probe.clear(), pl.DataFrame(), e.probe.drop("correct"), e.probe.head(0)):
@@ -316,4 +325,4 @@ def test_an_equal_model_is_promoted_in_at_most_three_of_a_hundred_evaluations():
     world = BENCH.make_world(0)
     primary, whole = BENCH.promotion_rates(world, 0.0, 2000, GateConfig(resamples=2000))
     assert whole <= 0.03
-    assert 0.015 <= primary <= 0.035  # nominal 0.025: neither loose nor so strict that nothing would ever pass
+    assert 0.01 <= primary <= 0.03  # nominal 0.02: neither loose nor so strict that nothing would ever pass
