@@ -108,7 +108,7 @@ def embed_cached(embedder: Embedder, texts: Sequence[str], folder: Path, progres
 
 def _read_cache(path: Path, dimensions: int) -> dict[bytes, np.ndarray]:
     try:
-        with np.load(path) as cache:
+        with path.open("rb") as file, np.load(file) as cache:
             digests, vectors = cache["digests"], cache["vectors"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # absent, or another run broke off
         return {}

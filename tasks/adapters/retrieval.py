@@ -72,7 +72,7 @@ class Retriever:
 
     @classmethod
     def open(cls, folder: Path, *, threads: int = 1, embedder: Embedder | None = None) -> "Retriever":
-        """Return the index in `folder`, with `embedder` if it is loaded already. Raises DataError where it is not whole."""
+        """Return the index in `folder`, with `embedder` if that is loaded already. Raises DataError if it is broken."""
         import bm25s
 
         try:
@@ -169,7 +169,7 @@ def write_index(
         for start in range(0, len(passages), BATCH_ROWS):
             writer.write(pl.DataFrame([asdict(passage) for passage in passages[start : start + BATCH_ROWS]]))
     with table_writer(folder / TITLES, TITLE_SCHEMA) as writer:
-        writer.write(pl.DataFrame({"document_id": list(titles), "title": list(titles.values())}))
+        writer.write(pl.DataFrame(sorted(titles.items()), TITLE_SCHEMA.names, orient="row"))
     np.save(folder / VECTORS, vectors.astype(np.float16))
     build_lexical([passage.text for passage in passages]).save(folder / LEXICAL, show_progress=False)
     name, digest = embedder

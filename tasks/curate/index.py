@@ -84,7 +84,7 @@ def _read_passages(config: Config, path: Path) -> tuple[list[Passage], dict[str,
             passages += found
             empty += not found
             titles[id_] = title
-    return sorted(passages), dict(sorted(titles.items())), empty
+    return sorted(passages), titles, empty
 
 
 def _check(config: Config, retriever: Retriever, path: Path) -> tuple[int, int, float | None]:
