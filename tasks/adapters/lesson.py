@@ -6,7 +6,7 @@ drawn, a few times as many as are asked for, not among all.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from tasks.adapters.chat_tokens import tokenised
 from tasks.adapters.files import read_jsonl
 from tasks.adapters.progress import Progress
 from tasks.adapters.retrieval import Retriever
-from tasks.adapters.tables import read_batches
+from tasks.adapters.tables import DOCUMENTS, read_batches
 from tasks.core.errors import ConfigError
 from tasks.core.examples import Pool, PromptedExample, own_context, plain, prompted, stratified
 from tasks.core.packing import TokenisedExample, Tree, grow_trees
 from tasks.core.records import Conversation
 
+TRAIN = "train.parquet"
 SPARE = 3  # times max_examples: conversations among which companions are looked for
 LEADERS_AT_ONCE = 32
 
@@ -64,11 +65,12 @@ class Lesson:
         return [tree for group in self.groups for tree in grow_trees(group, capacity)]
 
 
-def read_lesson(syllabus: Syllabus, conversations: Path, retriever: Retriever, tokenizer: Any) -> Lesson:
-    """Return what to learn from the train side's `conversations`."""
+def read_lesson(syllabus: Syllabus, split: Path, retriever: Retriever, tokenizer: Any) -> Lesson:
+    """Return what to learn from the train side of `split`; no passage of another side comes into a context."""
     lesson = Lesson()
     progress = Progress("finetune.train contexts", syllabus.max_examples)
-    for group in _groups(syllabus, _candidates(syllabus, conversations), retriever):
+    conversations = _candidates(syllabus, split / TRAIN)
+    for group in _groups(syllabus, conversations, retriever, _documents_of_train_side(split / DOCUMENTS)):
         lesson.add([(example, tokenised(tokenizer, example)) for example in group], syllabus.pack_tokens)
         progress.advance(len(group))
     for example in _replay(syllabus, lesson.kinds.total()):
@@ -89,15 +91,21 @@ def _candidates(syllabus: Syllabus, path: Path) -> list[Conversation]:
     return sorted(chosen, key=lambda conversation: place[conversation.id])
 
 
+def _documents_of_train_side(path: Path) -> set[str]:
+    batches = read_batches(path, ["id", "side"])
+    return {document_id for frame in batches for document_id in frame.filter(frame["side"] == "train")["id"]}
+
+
 def _groups(
-    syllabus: Syllabus, conversations: Sequence[Conversation], retriever: Retriever
+    syllabus: Syllabus, conversations: Sequence[Conversation], retriever: Retriever, documents: Collection[str]
 ) -> Iterator[list[PromptedExample]]:
     """Yield examples that share a context until there are `max_examples`."""
     pool, left = Pool(conversations), syllabus.max_examples
     while len(pool):
         leaders = pool.next(LEADERS_AT_ONCE)
         hidden = [leader.document_ids if leader.withhold else [] for leader in leaders]
-        found = retriever.search([leader.question for leader in leaders], syllabus.passages, hidden)
+        questions = [leader.question for leader in leaders]
+        found = retriever.search(questions, syllabus.passages, hidden, within=documents)
         for leader, retrieved in zip(leaders, found, strict=True):
             if not left:
                 return

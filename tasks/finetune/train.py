@@ -1,6 +1,6 @@
 """Fine-tune a LoRA adapter to answer from the retrieved context, and to say when the context does not hold the answer.
 
-Reads `split` (train.parquet, documents stay unread) and `index`, writes `train`: `adapter/` (PEFT), `prompt.json`,
+Reads `split` (its train side) and `index` (searched within it), writes `train`: `adapter/` (PEFT), `prompt.json`,
 `loss.json` and `loss.png`, `dropped.jsonl` (examples longer than a pack, with the reason). Questions that one context
 serves are asked over it together (core/examples.py, core/packing.py). The ranks are started by a launcher and keep
 checkpoints below `settings.home`, so that a run killed anywhere goes on where it was.
@@ -126,7 +126,7 @@ def run(config: Config, split: Path, index: Path, out: Path, *, settings: Settin
         )
     base = resolve(config.base_model, settings.model_cache)
     retriever = Retriever.open(index, threads=settings.threads)
-    lesson = read_lesson(_syllabus(config), split / "train.parquet", retriever, load_tokenizer(base.folder))
+    lesson = read_lesson(_syllabus(config), split, retriever, load_tokenizer(base.folder))
     write_jsonl(out / "dropped.jsonl", lesson.dropped)
     if not lesson.groups:
         raise DataError(f"No example fits pack_tokens={config.pack_tokens}: see data/train.failed/dropped.jsonl.")
@@ -137,7 +137,7 @@ def run(config: Config, split: Path, index: Path, out: Path, *, settings: Settin
     training_plan.prune_plans(checkpoints, keep=KEPT_PLANS)
     result = launcher.train(folder, launcher=config.launcher, hostfile=config.hostfile)
     shutil.copytree(folder / training_plan.ADAPTER, out / "adapter")
-    write_json(out / "prompt.json", {"version": prompt.VERSION, "digest": prompt.digest()})
+    write_json(out / "prompt.json", {"version": prompt.VERSION, "digest": prompt.digest(), "passages": config.passages})
     write_json(out / "loss.json", result.history)
     draw_loss(result.history, out / "loss.png")
     report = _report(config, plan, result, lesson, packs, retriever.version)
@@ -208,7 +208,12 @@ def _plan(config: Config, base: "BaseModel", settings: Settings, *, on_gpu: bool
 
 
 def _report(
-    config: Config, plan: "TrainingPlan", result: "TrainingResult", lesson: Lesson, packs: Sequence[Pack], version: str
+    config: Config,
+    plan: "TrainingPlan",
+    result: "TrainingResult",
+    lesson: "Lesson",
+    packs: Sequence[Pack],
+    version: str,
 ) -> TrainReport:
     examples = [example for group in lesson.groups for example in group]
     tenth = max(1, len(result.history) // 10)
