@@ -193,20 +193,16 @@ def _place(frame: pl.DataFrame, sides: pl.DataFrame, config: Config) -> pl.DataF
 
 def _find_overlaps(config: Config, out: Path, dealt: Dealt) -> Overlaps:
     """Look for the texts of eval and holdout in those of train."""
-    reserved_texts = list(_texts(out, dealt, ("eval", "holdout"), config.ngram))
-    known = pl.concat([frame.drop("text") for frame in reserved_texts]).to_dicts()
-    parts, start = [], 0
-    for frame in reserved_texts:
-        grams = grams_of(frame["text"], size=config.ngram)
-        parts.append(Grams(grams.hashes, grams.texts + start))
-        start += frame.height
+    parts: list[Grams] = []
+    known: list[dict[str, str]] = []
+    for frame in _texts(out, dealt, ("eval", "holdout"), config.ngram):
+        parts.append(grams_of(frame["text"], size=config.ngram, first=len(known)))
+        known += frame.drop("text").to_dicts()
     reserve = Reserve(parts)
     lines: list[dict[str, object]] = []
     found: dict[str, dict[str, str]] = {"document": {}, "conversation": {}}
     for frame in _texts(out, dealt, ("train",), config.ngram):
-        for match in reserve.matches(
-            grams_of(frame["text"], size=config.ngram), least_share=config.contamination_share
-        ):
+        for match in reserve.matches(frame["text"], least_share=config.contamination_share, size=config.ngram):
             record, id_ = frame["record"][match.row], frame["id"][match.row]
             other = known[match.reserved]
             found[record].setdefault(id_, other["id"])

@@ -13,7 +13,7 @@ def reserve(texts: list[str | None], **values: int) -> Reserve:
 
 
 def found(known: Reserve, texts: list[str | None], least_share: float = 0.01) -> list[Match]:
-    return known.matches(grams_of(pl.Series(texts, dtype=pl.String), size=SIZE), least_share=least_share)
+    return known.matches(pl.Series(texts, dtype=pl.String), least_share=least_share, size=SIZE)
 
 
 def windows(text: str) -> set[tuple[str, ...]]:
@@ -52,6 +52,19 @@ def test_a_short_text_matches_as_a_whole_only() -> None:
 def test_an_absent_or_empty_text_matches_nothing() -> None:
     assert found(reserve([None, "", "..."]), ["", None, "..."]) == []
     assert len(reserve([])) == 0
+
+
+def test_texts_are_numbered_on_over_batches_and_blocks() -> None:
+    texts = pl.Series([f"text number{n} of its own" for n in range(3000)])
+    known = Reserve([grams_of(texts[:2500], size=SIZE), grams_of(texts[2500:], size=SIZE, first=2500)])
+    assert known.matches(texts[[2999, 1500, 2]], least_share=0.9, size=SIZE) == [
+        Match(0, 2999, 1.0),
+        Match(1, 1500, 1.0),
+        Match(2, 2, 1.0),
+    ]
+    assert [(match.row, match.reserved) for match in known.matches(texts, least_share=0.9, size=SIZE)] == [
+        (number, number) for number in range(3000)
+    ]
 
 
 def test_a_repeated_sequence_counts_once() -> None:
