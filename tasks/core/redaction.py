@@ -104,7 +104,7 @@ class Redactor:
                 redaction.values.setdefault(record, {}).update(values)
         if replaced:
             order = sorted(replaced)
-            redaction.texts = redaction.texts.scatter(order, [replaced[cell] for cell in order])
+            redaction.texts = redaction.texts.clone().scatter(order, [replaced[cell] for cell in order])
         return changed
 
     def _suspects(self, texts: pl.Series, cells: Sequence[int]) -> dict[int, list[Detector]]:

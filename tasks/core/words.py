@@ -14,31 +14,31 @@ COMMON_WORDS = frozenset(
     Constant Contact Cook Copy Coral Corner Could Country Cross Crystal Cube Dale Dan Das Dash Data Date Dawn Day De
     Dear Deb December Deep Def Del Delta Der Deutsch Dev Diamond Did Die Dim Divine Do Doc Does Dom Don Dot Down Dr
     Drew Duke Dusty Each Early East Easter Echo Ed Edge Edit Ein Eine El Elif Else Emit En End English Euler Eve Even
-    Ever Every Ex Fair Faith Fall Fancy Far Feb February Feed Fibonacci Field Fields File Finn Fire First Flat Floor
-    Flora Flow Fly Fo For Forest Forget Fort Found Fourier France Frank French Fresh Friday Friend From Gauss Gaussian
-    Gene General Genesis Georgia German Get Go Gold Golden Good Grace Grand Grant Gray Great Green Greet Grey Guard
-    Guide Gun Guy Had Hall Hallo Hamilton Hand Handler Handy Happy Hardy Harmony Harper Has Have He Heart Heath Heaven
-    Held Hello Help Hence Her Here Hi High Hilbert Hill His Hook Hope House How Huffman Hunt Hunter I Ich If Image In
-    Incremental India Info Int Into Iris Is It Ivory Ivy Jack Jacobi Jade Jan January Java Job Jolly Jordan Journey
-    Joy Jul July Jump Jun June Junk Just Kalman Key Kind King La Lagrange Lake Lance Land Lane Lang Laplace Large Las
-    Last Le Lee Left Len Les Less Let Level Levenshtein Liberty Lie Lies Light Lily Line Link List Little Lo Load
-    London Lone Long Look Los Lot Love Low Loyal Luck Made Mail Main Major Make Mal Male Man Mandatory Many Map Mar
-    March Mark Markov Marks Marshal Mason Master Math Max May Mean Media Merci Mercy Meta Min Mine Mini Minor Miss Mo
-    Mode Model Monday Month More Most Mr Mrs Ms Much Must My Name Nan Nanny Near New News Newton Next Nick Night No
-    Noble Non None North Not Note Nov November Now Null Number October Odd Of Off Oh Ok Old Olive On One Only Open Or
-    Order Org Oscar Other Our Out Over Owner Page Pages Pair Para Parent Pareto Paris Park Part Parts Pascal Pass Pat
-    Path Patience Peace Pearl Penny Per Perl Pi Pierce Pip Place Plan Please Point Poisson Poll Pop Por Porter Post
-    Power Press Price Prince Print Prior Private Pro Prof Public Pure Put Python Queen Quick Rain Ran Range Raphson
-    Raw Ray Read Reader Real Reason Red Reed Rest Rich Right Ring Rip River Road Rob Robin Rock Roman Root Rosa Rose
-    Round Row Ruby Rule Run Rust Sad Sage Said Saint Sainte Sample San Sankt Sans Santa Santo Sat Saturday Save Say
-    Sea See Send Sep September Series Server Set Seven She Short Should Sie Sign Silver Simple Sin Sine Single
-    Singleton Sir Six Skip Sky Slim Small Smart So Soft Sole Some Son Song Soon Sort South Spring Stack Star Start
-    State Stern Stone Stop Storm Street Strong Sub Such Sum Summer Sun Sunday Sunny Sure Sys São Tab Table Tabulation
-    Tag Taken Tan Task Taylor Term Terry Test Text Than Thanks That The Their Them Then There These They This Those
-    Three Thursday Time To Too Tool Top Trace Tree True Try Tuesday Turing Two Type Un Und Une Uni Unique Unknown
-    Unnamed Up Us Use User Val Valid Value Van Ver Versa Very Via View Violet Vista Von Wait Wale Walk Was Water Way
-    We Web Wednesday Weeks Well Wenn Were West What When Where Which White Who Why Wild Will Win Winter Wir Wise With
-    Wolf Wood Word Work Would Write X Yes Yet You Young Your Zero Zip
+    Ever Every Ex Fair Faith Fall False Fancy Far Feb February Feed Fibonacci Field Fields File Finn Fire First Flat
+    Floor Flora Flow Fly Fo For Forest Forget Fort Found Fourier France Frank French Fresh Friday Friend From Für
+    Gauss Gaussian Gene General Genesis Georgia German Get Go Gold Golden Good Grace Grand Grant Gray Great Green
+    Greet Grey Guard Guide Gun Guy Had Hall Hallo Hamilton Hand Handler Handy Happy Hardy Harmony Harper Has Have He
+    Heart Heath Heaven Held Hello Help Hence Her Here Hi High Hilbert Hill His Hook Hope House How Huffman Hunt Hunter
+    I Ich If Ihr Ihre Image In Incremental India Info Int Into Iris Is It Ivory Ivy Jack Jacobi Jade Jan January Java
+    Job Jolly Jordan Journey Joy Jul July Jump Jun June Junk Just Kalman Key Kind King La Lagrange Lake Lance Land
+    Lane Lang Laplace Large Las Last Le Lee Left Len Les Less Let Level Levenshtein Liberty Lie Lies Light Lily Line
+    Link List Little Lo Load London Lone Long Look Los Lot Love Low Loyal Luck Made Mail Main Major Make Mal Male Man
+    Mandatory Many Map Mar March Mark Markov Marks Marshal Mason Master Math Max May Mean Media Merci Mercy Meta Min
+    Mine Mini Minor Miss Mit Mo Mode Model Monday Month More Most Mr Mrs Ms Much Must My Name Nan Nanny Near New News
+    Newton Next Nick Night No Noble Non None North Not Note Nov November Now Null Number October Odd Of Off Oh Ok Old
+    Olive On One Only Open Or Order Org Oscar Other Our Out Over Owner Page Pages Pair Para Parent Pareto Paris Park
+    Part Parts Pascal Pass Pat Path Patience Peace Pearl Penny Per Perl Pi Pierce Pip Place Plan Please Point Poisson
+    Poll Pop Por Porter Post Power Press Price Prince Print Prior Private Pro Prof Public Pure Put Python Queen Quick
+    Rain Ran Range Raphson Raw Ray Read Reader Real Reason Red Reed Rest Return Returns Rich Right Ring Rip River Road
+    Rob Robin Rock Roman Root Rosa Rose Round Row Ruby Rule Run Rust Sad Sage Said Saint Sainte Sample San Sankt Sans
+    Santa Santo Sat Saturday Save Say Sea See Send Sep September Series Server Set Seven She Short Should Sie Sign
+    Silver Simple Sin Sine Single Singleton Sir Six Skip Sky Slim Small Smart So Soft Sole Some Son Song Soon Sort
+    South Spring Stack Star Start State Stern Stone Stop Storm Street Strong Sub Such Sum Summer Sun Sunday Sunny Sure
+    Sys São Tab Table Tabulation Tag Taken Tan Task Taylor Term Terry Test Text Than Thanks That The Their Them Then
+    There These They This Those Three Thursday Time To Too Tool Top Trace Tree True Try Tuesday Turing Two Type Un Und
+    Une Uni Unique Unknown Unnamed Unser Unsere Up Us Use User Val Valid Value Van Ver Versa Very Via View Violet
+    Vista Von Wait Wale Walk Was Water Way We Web Wednesday Weeks Well Wenn Were West What When Where Which White Who
+    Why Wild Will Win Winter Wir Wise With Wolf Wood Word Work Would Write X Yes Yet You Young Your Zero Zip
     """.split()  # noqa: SIM905
 )
 

@@ -170,7 +170,7 @@ class _Cleaner:
             if text != texts[row]:
                 rows.append(row)
                 changed.append(text)
-        return texts.scatter(rows, plain_text.normalise(pl.Series(changed, dtype=pl.String))) if rows else texts
+        return texts.clone().scatter(rows, plain_text.normalise(pl.Series(changed, dtype=pl.String))) if rows else texts
 
     def _language(self, texts: pl.Series) -> pl.Series:
         code = self._identifier.foreign(texts)

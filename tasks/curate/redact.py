@@ -182,7 +182,9 @@ class _Tables:
     def _trimmed_evidence(self, evidence: pl.Series, known: Mapping[int, Values]) -> pl.Series:
         rows = [row for row in known if evidence[row]]
         return (
-            evidence.scatter(rows, [trim_torn_values(evidence[row], known[row]) for row in rows]) if rows else evidence
+            evidence.clone().scatter(rows, [trim_torn_values(evidence[row], known[row]) for row in rows])
+            if rows
+            else evidence
         )
 
     def _private_rows(self, batch: pl.DataFrame) -> list[int]:
@@ -200,9 +202,8 @@ class _Tables:
         names = [name for name in LABELS if name in batch.columns]
         distinct = pl.concat([batch[name].drop_nulls() for name in names]).unique(maintain_order=True)
         redaction = self._redactor.redact(distinct, range(len(distinct)))
-        if not redaction.values:
-            return batch
-        return batch.with_columns(pl.col(names).replace(distinct, redaction.texts))
+        replaced = {before: after for before, after in zip(distinct, redaction.texts, strict=True) if before != after}
+        return batch.with_columns(pl.col(names).replace(replaced)) if replaced else batch
 
 
 def _rebuilt(batch: pl.DataFrame, turns: pl.DataFrame, texts: pl.Series) -> pl.DataFrame:
