@@ -93,7 +93,8 @@ def _check(config: Config, retriever: Retriever, path: Path) -> tuple[int, int, 
     for frame in read_batches(path, ["messages", "document_ids", "evidence", "answerable"]):
         for messages, document_ids, evidence, answerable in frame.iter_rows():
             if answerable and document_ids:
-                asked.append((messages[-2]["content"], document_ids, evidence))
+                question = next(turn["content"] for turn in reversed(messages) if turn["role"] == "user")
+                asked.append((question, document_ids, evidence))
     asked = asked[:: max(1, -(-len(asked) // max(config.check_questions, 1)))][: config.check_questions]
     if not asked:
         return 0, 0, None

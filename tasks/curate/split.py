@@ -122,11 +122,12 @@ def run(config: Config, dedup: Path, out: Path) -> SplitReport:
     overlaps = _find_overlaps(config, out, first)
     train = _drop_overlapping(overlaps, out)
     kinds = {**first.kinds, "train": train.kinds["train"]}
+    documents = Counter(sides["side"].to_list())
     dropped = first.dropped + train.dropped
     write_jsonl(out / DROPPED, dropped)
     write_jsonl(out / CONTAMINATION, overlaps.lines)
     report = SplitReport(
-        documents=dict(Counter(sides["side"].to_list())),
+        documents={side: documents[side] for side in SIDES},
         families={side: len(first.families[side].union(sides.filter(side=side)["family"].to_list())) for side in SIDES},
         conversations={side: kinds[side].total() for side in SIDES},
         kinds={side: dict(sorted(kinds[side].items())) for side in SIDES},

@@ -1,6 +1,6 @@
 import random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.core.context import answering, holds_answer, training_context
@@ -42,6 +42,7 @@ def test_an_unanswerable_question_keeps_what_retrieval_found() -> None:
     assert training_context([LOADS, DUMPS], [], 3, random.Random(0)) == [LOADS, DUMPS]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 6), st.integers(1, 5), st.integers(0, 1000))
 def test_gold_takes_one_place_and_the_others_keep_their_order(found: int, k: int, seed: int) -> None:
     retrieved = [passage(f"r{number}") for number in range(found)]

@@ -1,7 +1,7 @@
 import string
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.core.families import SIDES, Shares, side_of
@@ -10,6 +10,7 @@ USUAL = Shares(0.7, 0.15, 0.15)
 families = st.text(alphabet=string.printable, max_size=20)
 
 
+@settings(deadline=None)
 @given(st.sets(families, max_size=30), st.sets(families, max_size=30), st.integers(0, 3))
 def test_an_old_family_never_changes_side_when_the_data_grow(old: set[str], new: set[str], seed: int) -> None:
     before = {family: side_of(family, USUAL, seed=seed) for family in sorted(old)}
@@ -17,6 +18,7 @@ def test_an_old_family_never_changes_side_when_the_data_grow(old: set[str], new:
     assert all(after[family] == side for family, side in before.items())
 
 
+@settings(deadline=None)
 @given(families, st.floats(0, 0.2))
 def test_a_family_that_trains_still_trains_when_that_share_grows(family: str, more: float) -> None:
     if side_of(family, USUAL) == "train":

@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.core.fusion import fuse
@@ -21,11 +21,13 @@ def test_the_score_is_the_sum_of_one_over_sixty_plus_rank() -> None:
     assert fuse([[1, *range(100, 158), 2], [*range(200, 258), 2]]).index(2) < 5
 
 
+@settings(deadline=None)
 @given(rankings)
 def test_every_item_is_ranked_once(some: list[list[int]]) -> None:
     assert sorted(fuse(some)) == sorted({item for ranking in some for item in ranking})
 
 
+@settings(deadline=None)
 @given(rankings)
 def test_one_ranking_stays_as_it_is(some: list[list[int]]) -> None:
     for ranking in some:

@@ -3,7 +3,7 @@ import random
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.core import minhash
@@ -100,6 +100,7 @@ def test_no_text_has_no_copies() -> None:
     assert minhash.first_of_equals(np.empty((0, 2), dtype=np.uint64)).tolist() == []
 
 
+@settings(deadline=None)
 @given(texts)
 def test_keys_are_equal_exactly_where_the_words_are(some: list[str]) -> None:
     keys = minhash.fingerprint(pl.Series(some, dtype=pl.String)).keys
@@ -108,6 +109,7 @@ def test_keys_are_equal_exactly_where_the_words_are(some: list[str]) -> None:
     assert first == [words.index(text) for text in words]
 
 
+@settings(deadline=None)
 @given(texts, st.integers(0, 3))
 def test_a_twin_is_an_earlier_kept_row_with_the_same_guard(some: list[str], num_guards: int) -> None:
     guards = [number % (num_guards + 1) for number in range(len(some))]

@@ -1,4 +1,4 @@
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tasks.core.passages import MAX_CHARS, cut
@@ -40,6 +40,7 @@ def test_a_text_without_words_has_no_passage() -> None:
     assert cut("d", "Title", " \n\n ") == []
 
 
+@settings(deadline=None)
 @given(texts, st.text(alphabet="xy z", max_size=600))
 @example("a" * 2000, "")
 @example("", "x")

@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.core.terms import names, terms, title_names
@@ -36,6 +36,7 @@ def test_a_title_of_several_words_is_no_name() -> None:
     assert title_names("") == set()
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_every_name_in_a_text_is_a_term_or_the_dotted_end_of_one(text: str) -> None:
     known = set(terms(text))

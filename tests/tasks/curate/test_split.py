@@ -234,6 +234,19 @@ def test_a_holdout_without_a_share_may_be_empty(tmp_path: Path) -> None:
     assert stage.report.conversations == {"train": 1, "eval": 2, "holdout": 0}
 
 
+def test_conversations_alone_are_enough(tmp_path: Path) -> None:
+    source, out = tmp_path / "dedup", tmp_path / "split"
+    out.mkdir()
+    asked = [conversation(f"q{n}", [], family=f"q{n}", phrasing="", answer=words(9, n)) for n in range(100)]
+    with table_writer(source / DOCUMENTS, DOCUMENT_SCHEMA):
+        pass
+    with table_writer(source / CONVERSATIONS, CONVERSATION_SCHEMA) as writer:
+        writer.write(frame_of(asked, CONVERSATION_SCHEMA))
+    report = run(Config(), source, out)
+    assert report.documents == {"train": 0, "eval": 0, "holdout": 0}
+    assert sum(report.conversations.values()) == 100
+
+
 def test_a_second_run_gives_the_same_bytes(tmp_path: Path) -> None:
     documents = [document(f"d{n}", f"module{n % 40}", words(60, n % 35)) for n in range(100)]
     asked = [conversation(f"q{n}", [f"d{n % 100}"], held_out=n % 3 == 0) for n in range(200)]
