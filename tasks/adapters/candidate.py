@@ -33,7 +33,7 @@ def candidate_manifest(train: Path, index: Path) -> Manifest:
     try:
         return Manifest(
             base=BaseFact(id=report["base_model"], digest=report["base_digest"]),
-            prompt=PromptFact(version=prompt["version"], digest=prompt["digest"], passages=prompt.get("passages")),
+            prompt=PromptFact(version=prompt["version"], digest=prompt["digest"], passages=prompt["passages"]),
             index_version=str(version),
             files={name: file_ref(path) for name, path in sorted(files.items())},
         )

@@ -66,16 +66,14 @@ def hub_id(base: str) -> str:
 def _text(card: Card, findings: Sequence[Finding]) -> str:
     manifest, verdict = card.manifest, card.verdict
     rival = f"the champion `{short(card.champion)}`" if card.champion else "the base model"
-    passages = manifest.prompt.passages
     parts = [
         f"# Model {short(manifest.digest)}",
         f"A LoRA adapter for `{hub_id(manifest.base.id)}`. It answers questions from retrieved passages, and says so "
         "when they do not contain the answer.",
         f"**{verdict.outcome}** against {rival}: {verdict.headline}",
         "## Use",
-        "Ask with the prompt it was trained on (`prompt.json` says which) and "
-        f"{f'{passages} passages' if passages else 'the same number of passages'} of the index "
-        f"`{manifest.index_version[:12]}`. It was not made to answer without passages, to reason, or to chat.",
+        f"Ask with the prompt it was trained on (`prompt.json`) and {manifest.prompt.passages} passages of the "
+        f"index `{manifest.index_version[:12]}`. It was not made to answer without passages, to reason, or to chat.",
         "## Evaluation",
         _table(findings),
         *([_list(verdict.reasons)] if verdict.reasons else []),

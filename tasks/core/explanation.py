@@ -68,8 +68,8 @@ def _model(chain: Chain) -> Iterator[str]:
         if name.startswith("adapter/"):
             yield f"adapter     {name.removeprefix('adapter/')} {short(ref.sha256)}, {ref.size:,} bytes"
     yield f"base model  {manifest.base.id} {short(manifest.base.digest)}"
-    passages = f", {manifest.prompt.passages} passages" if manifest.prompt.passages else ""
-    yield f"prompt      version {manifest.prompt.version} {short(manifest.prompt.digest)}{passages}"
+    prompt = manifest.prompt
+    yield f"prompt      version {prompt.version} {short(prompt.digest)}, {prompt.passages} passages"
     yield f"index       {short(manifest.index_version)}"
 
 

@@ -40,7 +40,7 @@ class PromptFact(Fact):
 
     version: int
     digest: str
-    passages: int | None
+    passages: int
 
 
 class Manifest(Fact):

@@ -109,6 +109,7 @@ def test_an_index_other_than_the_one_trained_with_is_refused(loop: Loop) -> None
     ("stage", "name", "content", "words"),
     [
         ("train", "report.json", "{}", "lacks 'base_model'"),
+        ("train", "prompt.json", '{"version": 1, "digest": "d"}', "lacks 'passages'"),
         ("train", "prompt.json", "[]", "holds a list"),
         ("train", "prompt.json", "{", "missing or no JSON"),
         ("index", "index.json", None, "missing or no JSON"),
