@@ -72,7 +72,10 @@ def check_reloaded(
     from peft import PeftModel
     from safetensors.torch import load_file
     from transformers import AutoModelForCausalLM
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
+    # else stage 3 would load the fresh model in parts, and wait for ranks that do not
+    unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
     refuse_broken(load_file(folder / ADAPTER_FILES[1]))
     dtype = getattr(torch, plan.dtype)
     base = AutoModelForCausalLM.from_pretrained(
