@@ -58,6 +58,8 @@ class Pack:
     branch: tuple[int, ...]
     predictors: tuple[int, ...]
     targets: tuple[int, ...]
+    examples: tuple[str, ...] = ()
+    """Identifiers of the examples in it."""
 
     @property
     def has_branches(self) -> bool:
@@ -159,7 +161,15 @@ def _lay_out(trees: Sequence[Tree]) -> Pack:
                 num_targets = tree.examples[branch - 1].num_targets
                 predictors += range(len(tokens) - num_targets - 1, len(tokens) - 1)
                 targets += part[len(part) - num_targets :]
-    return Pack(tuple(tokens), tuple(positions), tuple(tree_of), tuple(branch_of), tuple(predictors), tuple(targets))
+    return Pack(
+        tuple(tokens),
+        tuple(positions),
+        tuple(tree_of),
+        tuple(branch_of),
+        tuple(predictors),
+        tuple(targets),
+        tuple(example.id for tree in trees for example in tree.examples),
+    )
 
 
 def _deal(packs: Sequence[Pack], processes: int) -> list[Pack]:

@@ -39,6 +39,7 @@ def test_every_completion_token_is_predicted_from_its_own_example_and_nothing_el
         for place in range(example.num_prompt, len(example.tokens))
     ]
     assert sorted(lesson for pack in packs for lesson in lessons_of(pack)) == sorted(expected)
+    assert sorted(key for pack in packs for key in pack.examples) == sorted(example.id for example in examples)
 
 
 @given(example_lists(), st.integers(4, 40))
