@@ -97,7 +97,9 @@ def load_config(stage: Stage, overrides: Sequence[str] = (), profile: str | None
             raise ConfigError(f"Profile {profile!r} has no file {profile_file}; write it or name another profile.")
         overlay = _read_yaml(profile_file).get(stage.path) or {}
         if not isinstance(overlay, dict):
-            raise ConfigError(f"{profile_file}: {stage.path} holds no fields; write `{stage.path}:` and fields below it.")
+            raise ConfigError(
+                f"{profile_file}: {stage.path} holds no fields; write `{stage.path}:` and fields below it."
+            )
         values = {**values, **overlay}
     values = {**values, **_parse_overrides(stage, overrides)}
     config_class: type[StageConfig] = stage.load().Config

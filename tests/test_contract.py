@@ -88,7 +88,7 @@ def test_every_stage_has_tests_where_a_reader_looks() -> None:
 
 @cache
 def closure(file: str) -> frozenset[str]:
-    """Return the files of `tasks` that `file` imports, directly or not, itself included."""
+    """Return the files of `tasks` that `file` imports, directly or not, itself included, and the pages they fill in."""
     seen: set[str] = set()
     waiting = [file]
     while waiting:
@@ -96,7 +96,11 @@ def closure(file: str) -> frozenset[str]:
         if current in seen:
             continue
         seen.add(current)
-        waiting += _imports(REPOSITORY / current)
+        path = REPOSITORY / current
+        waiting += _imports(path)
+        seen |= {
+            f"{path.parent.relative_to(REPOSITORY)}/{page.name}" for page in path.parent.glob(f"{path.stem}.html*")
+        }
     return frozenset(seen)
 
 

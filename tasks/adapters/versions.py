@@ -17,6 +17,14 @@ from tasks.core.errors import ExternalError
 logger = logging.getLogger(__name__)
 
 RWLOCK = Path(".dvc/tmp/rwlock")
+HINTS = (  # what DVC tells a person who types its commands
+    "To track the changes with git",
+    "git add dvc.lock",
+    "To enable auto staging",
+    "dvc config core.autostage",
+    "Use `dvc push`",
+    "lock file 'dvc.lock'",
+)
 
 
 def is_up_to_date() -> bool:
@@ -32,8 +40,13 @@ def is_up_to_date() -> bool:
 
 def reproduce(stage: str, on_line: Callable[[str], None], *, force: bool, environment: Mapping[str, str]) -> int:
     """Bring the one stage up to date and return DVC's exit code; each line of its output goes to `on_line`."""
+
+    def on_news(line: str) -> None:
+        if line.strip() and not any(hint in line for hint in HINTS):
+            on_line(line)
+
     command = [*_dvc(), "repro", "--single-item", *(["--force"] if force else []), stage]
-    return run_supervised(command, on_line, environment={**_environment(), **environment})
+    return run_supervised(command, on_news, environment={**_environment(), **environment})
 
 
 def heal() -> None:

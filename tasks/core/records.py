@@ -42,11 +42,13 @@ class Conversation(Record):
     id: str = Field(description="Digest of source, uri and messages.")
     family: str = Field(description="Family of the documents that answer it; its own id where none is known.")
     messages: list[Message]
-    document_ids: list[str] = Field(description="Documents that hold the answer; for an unanswerable question, those near it.")
+    document_ids: list[str] = Field(
+        description="Documents that hold the answer; of an unanswerable question, those near it."
+    )
     evidence: str = Field(description="Verbatim text of a document that holds the answer; empty where unknown.")
     answerable: bool = Field(description="False: the right answer says that the context does not contain it.")
-    withhold: bool = Field(description="True: retrieval must leave out `document_ids`, so that the context cannot answer.")
-    kind: str = Field(description="What is asked: purpose, default, module, missing_parameter ...; 'free' where unknown.")
+    withhold: bool = Field(description="True: retrieval leaves out `document_ids`, so that no context can answer.")
+    kind: str = Field(description="What is asked: purpose, default, module ...; 'free' where unknown.")
     phrasing: str = Field(description="Identifier of the wording; empty where it is nobody's template.")
     held_out: bool = Field(description="True: this wording is kept for eval and holdout, never trained on.")
     source: str
@@ -66,13 +68,13 @@ class Conversation(Record):
 
 
 class Feedback(Record):
-    """A human's verdict on a served answer, as the serving side records it; `ingest` turns corrections into conversations."""
+    """A human's verdict on a served answer, as serving records it; `ingest` makes conversations of corrections."""
 
     answer_id: str = Field(description="Identifier of the served answer.")
     model: str = Field(description="Digest of the model version that answered.")
     question: str
     answer: str = Field(description="What the model said.")
-    correction: str | None = Field(default=None, description="What it should have said; only these become training data.")
+    correction: str | None = Field(default=None, description="What it should have said: this becomes training data.")
     thumb: Literal["up", "down"] | None = None
     reason: str = ""
     document_ids: list[str] = Field(default_factory=list, description="Documents whose passages were in the context.")
@@ -94,4 +96,8 @@ def json_schema(name: str) -> dict[str, object]:
     Raises KeyError for an unknown name.
     """
     schema = RECORD_TYPES[name].model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"ratchet:{name}:{SCHEMA_VERSION}", **schema}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"ratchet:{name}:{SCHEMA_VERSION}",
+        **schema,
+    }

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 import yaml
@@ -55,16 +55,15 @@ class Checkout:
     root: Path
     environment: dict[str, str] = field(default_factory=dict)
 
-    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        """Start `ratchet ARGUMENTS` here."""
+    def start(self, *arguments: str, into: TextIO | int = subprocess.PIPE) -> subprocess.Popen[str]:
+        """Start `ratchet ARGUMENTS` here, its output going `into` a file or a pipe."""
         return subprocess.Popen(
             [sys.executable, "-m", "flows", *arguments],
             cwd=self.root,
             env={**os.environ, **self.environment},
-            stdout=subprocess.PIPE,
+            stdout=into,
             stderr=subprocess.STDOUT,
             text=True,
-            **options,
         )
 
     def ratchet(self, *arguments: str, code: int = 0) -> str:

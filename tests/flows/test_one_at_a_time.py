@@ -1,0 +1,46 @@
+"""Two runs in one checkout, and a run that is told to stop."""
+
+import signal
+import time
+
+import psutil
+import pytest
+
+from tasks.adapters.checkout_lock import is_held
+
+from .conftest import Checkout  # type: ignore[import-not-found]
+
+pytestmark = pytest.mark.slow
+
+LONGEST_WAIT_S = 120.0
+
+
+def wait_for(condition: object, message: str) -> None:
+    deadline = time.monotonic() + LONGEST_WAIT_S
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, message
+        time.sleep(0.2)
+
+
+def test_the_second_run_leaves_with_the_first_one_s_name_and_a_stopped_run_leaves_no_process(
+    checkout: Checkout,
+) -> None:
+    lock = checkout.root / ".ratchet" / "run.lock"
+    log = checkout.root / ".ratchet" / "first.log"
+    with log.open("w") as file:
+        first = checkout.start("run", "--reason", "first", into=file)
+        try:
+            wait_for(lambda: is_held(lock) and "Running stage" in log.read_text(), "the first run never began")
+            refusal = checkout.ratchet("run", code=4)
+            assert f"process {first.pid} (ratchet retrain" in refusal
+            assert "--wait" in refusal
+            family = psutil.Process(first.pid).children(recursive=True)
+            assert family
+            first.send_signal(signal.SIGTERM)
+            assert first.wait(60) != 0
+        finally:
+            first.kill()
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive
+    assert not is_held(lock)
+    assert "failed: " in checkout.ratchet("status")

@@ -1,0 +1,153 @@
+"""A user's own folder and conversations, with personal data in them, through the whole loop with one YAML changed."""
+
+import gzip
+import json
+import random
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from .conftest import Checkout, make_checkout  # type: ignore[import-not-found]
+
+pytestmark = pytest.mark.slow
+
+SEED = 7
+TOPICS = (
+    "refunds",
+    "shipping",
+    "warranty",
+    "invoices",
+    "returns",
+    "accounts",
+    "discounts",
+    "repairs",
+    "orders",
+    "stock",
+)
+ASPECTS = ("deadline", "fee", "contact window", "approval rule", "storage period", "language")
+
+
+def luhn_card(rng: random.Random) -> str:
+    digits = [4, *(rng.randrange(10) for _ in range(14))]
+    total = sum(d if i % 2 else sum(divmod(2 * d, 10)) for i, d in enumerate(digits))
+    return "".join(map(str, [*digits, -total % 10]))
+
+
+def iban(rng: random.Random) -> str:
+    account = "".join(str(rng.randrange(10)) for _ in range(18))
+    check = 98 - int(f"{account}131400") % 97  # D=13, E=14: ISO 13616
+    return f"DE{check:02d}{account}"
+
+
+def planted(rng: random.Random) -> list[tuple[str, str]]:
+    """Return 100 (sentence, secret) pairs: ten of each class."""
+    given, family = (
+        ["Margaret", "Thomas", "Claudia", "Patrick", "Susanne"],
+        ["Whitfield", "Petersen", "Kowalski", "Moreau"],
+    )
+    word = "abcdefghijklmnopqrstuvwxyz"
+    text = lambda n, letters=word: "".join(rng.choice(letters) for _ in range(n))  # noqa: E731
+    makers = {
+        "Ask {} about it.": lambda: f"{text(6)}.{text(7)}@{text(8)}.com",
+        "Call {} before noon.": lambda: f"+1 {rng.randint(201, 989)}-{rng.randint(201, 989)}-{rng.randint(1000, 9999)}",
+        "The card {} was charged.": lambda: luhn_card(rng),
+        "Please transfer the money to {} today.": lambda: iban(rng),
+        "The login came from {} at night.": lambda: (
+            f"{rng.randint(11, 99)}.{rng.randint(16, 250)}.{rng.randint(1, 250)}.{rng.randint(2, 250)}"
+        ),
+        "The social security number is {}.": lambda: (
+            f"{rng.randint(100, 665)}-{rng.randint(10, 99)}-{rng.randint(1000, 9999)}"
+        ),
+        "My name is {} and I wait for an answer.": lambda: f"{rng.choice(given)} {rng.choice(family)}",
+        "The key AWS_ACCESS_KEY_ID={} still works.": lambda: "AKIA" + text(16, word.upper() + "234567"),
+        "Use the token {} for the call.": lambda: "ghp_" + text(36, word + word.upper() + "0123456789"),
+        "The colleague wrote sk key {} down.": lambda: "sk-" + text(48, word + word.upper() + "0123456789"),
+    }
+    pairs = [(sentence.format(value := make()), value) for sentence, make in makers.items() for _ in range(10)]
+    return list(dict.fromkeys(pairs))
+
+
+def write_handbook(folder: Path, sentences: Iterator[str]) -> list[tuple[str, str]]:
+    """Write a folder of Markdown and return its (question, answer) pairs; some pages hold personal data."""
+    questions = []
+    for number, topic in enumerate(TOPICS * 5):
+        rules = []
+        for index, aspect in enumerate(ASPECTS):
+            value = f"{(number + 2) * (index + 3)} days" if index % 2 else f"rule {topic[:3].upper()}-{number}{index}"
+            rules.append(f"The {aspect} for {topic} in region {number} is {value}.")
+            questions.append((f"What is the {aspect} for {topic} in region {number}?", value))
+        personal = " ".join(filter(None, (next(sentences, "") for _ in range(2))))
+        page = f"# {topic.title()} in region {number}\n\n{' '.join(rules)}\n\nNotes. {personal}\n"
+        (folder / f"{topic}-{number}.md").write_text(page)
+    return questions
+
+
+@pytest.fixture(scope="module")
+def secrets() -> list[tuple[str, str]]:
+    return planted(random.Random(SEED))
+
+
+@pytest.fixture(scope="module")
+def own_checkout(tmp_path_factory: pytest.TempPathFactory, secrets: list[tuple[str, str]]) -> Checkout:
+    checkout = make_checkout(tmp_path_factory.mktemp("own"))
+    inbox = tmp_path_factory.mktemp("inbox")
+    handbook = inbox / "handbook"
+    handbook.mkdir()
+    sentences = iter([sentence for sentence, _ in secrets])
+    questions = write_handbook(handbook, sentences)
+    random.Random(SEED).shuffle(questions)
+    with (inbox / "support.jsonl").open("w") as file:
+        for question, answer in questions:
+            asked = f"{question} {next(sentences, '')}".strip()
+            turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+            file.write(json.dumps({"messages": turns}) + "\n")
+    assert next(sentences, None) is None, "every planted sentence found a place"
+    source = {"kind": "files", "documents": [str(handbook)], "conversations": [str(inbox / "support.jsonl")]}
+    path = checkout.root / "configs/curate/ingest.yaml"
+    path.write_text(yaml.safe_dump({"sources": [source]}))
+    return checkout
+
+
+def test_the_loop_ends_with_a_verdict_on_the_user_s_own_data(own_checkout: Checkout) -> None:
+    output = own_checkout.ratchet("run", "--reason", "my handbook")
+    assert any(verdict in output for verdict in ("PROMOTE", "REJECT", "INCONCLUSIVE"))
+    report = own_checkout.json("data/ingest/report.json")
+    assert (report["documents"], report["conversations"]) == (50, 300)
+
+
+def test_no_byte_outside_the_raw_zone_holds_planted_personal_data(
+    own_checkout: Checkout, secrets: list[tuple[str, str]]
+) -> None:
+    raw = own_checkout.root / "data/ingest"
+    assert raw.stat().st_mode & 0o777 == 0o700
+    values = {value.encode(): sentence for sentence, value in secrets}
+    found = []
+    scanned = 0
+    for path in sorted(own_checkout.root.rglob("*")):
+        if not path.is_file() or path.is_relative_to(raw):
+            continue
+        scanned += 1
+        content = readable_bytes(path)
+        found += [f"{path.relative_to(own_checkout.root)}: {values[value]}" for value in values if value in content]
+    assert scanned > 200
+    assert not found, found[:20]
+    raw_bytes = b"".join(readable_bytes(path) for path in raw.iterdir() if path.is_file())
+    assert all(value in raw_bytes for value in values), "the scan sees what it looks for where it has to be"
+
+
+def readable_bytes(path: Path) -> bytes:
+    """Return the file's bytes, and beside them what a compressed table or archive holds."""
+    content = path.read_bytes()
+    if content.startswith(b"PAR1"):
+        rows = pl.read_parquet(path).to_dicts()
+        return content + json.dumps(rows, ensure_ascii=False, default=str).encode()
+    if content.startswith(b"\x1f\x8b"):
+        return content + gzip.decompress(content)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return content + b"".join(archive.read(name) for name in archive.namelist())
+    return content
