@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -84,6 +86,21 @@ def test_dvc_alone_finds_nothing_to_do_and_shows_metrics_and_plots(checkout: Che
     assert "up to date" in checkout.dvc("repro")
     assert "score" in checkout.dvc("metrics", "show")
     assert "file://" in checkout.dvc("plots", "show")
+
+
+def test_a_candidate_trained_on_corrupted_answers_is_rejected(checkout: Checkout, first_run: str) -> None:
+    split, corrupted = checkout.root / "data/split", checkout.root / "data/corrupted/split"
+    shutil.copytree(split, corrupted)
+    train = pq.read_table(split / "train.parquet")
+    rows = train.to_pylist()
+    for row in rows:
+        row["messages"][-1]["content"] = row["messages"][-1]["content"][::-1]
+    pq.write_table(pa.Table.from_pylist(rows, schema=train.schema), corrupted / "train.parquet")
+    (checkout.root / "configs/profiles/corrupted.yaml").write_text("{}")
+    for stage in ("finetune.train", "finetune.fetch", "finetune.evaluate", "release.promote"):
+        checkout.ratchet("stage", stage, "--profile", "corrupted")
+    verdict = checkout.json("data/corrupted/promote/verdict.json")
+    assert verdict["outcome"] == "REJECT", verdict["reasons"]
 
 
 def test_with_the_cache_cleared_dvc_alone_makes_the_same_bytes(checkout: Checkout, first_run: str) -> None:
