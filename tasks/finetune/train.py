@@ -38,11 +38,11 @@ KEPT_PLANS = 3  # unfinished trainings of other values may be gone on with
 class Config(StageConfig):
     base_model: str = "smollm2-135m-instruct"
     """The embedded model, a Hugging Face model folder, or a hub id."""
-    max_examples: int = Field(600, ge=1)
+    max_examples: int = Field(1000, ge=1)
     """Conversations to learn from, drawn so that every kind keeps its share."""
     epochs: int = Field(1, ge=1)
     """Times that each example is seen."""
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(2e-3, gt=0)
     """Highest learning rate."""
     warmup: float = Field(0.1, ge=0, lt=1)
     """Share of the steps in which the learning rate rises."""
