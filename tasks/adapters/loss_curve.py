@@ -22,6 +22,7 @@ def draw_loss(history: Sequence[Mapping[str, float]], path: Path) -> None:
     above.grid(alpha=0.3)
     above.legend(frameon=False)
     below.plot(steps, [row["learning_rate"] for row in history], color="#b5651d", linewidth=1.5)
+    below.set_ylim(bottom=0)
     below.set_ylabel("learning rate")
     below.set_xlabel("optimiser step")
     below.grid(alpha=0.3)
