@@ -1,6 +1,7 @@
 """How well retrieval finds the documents that answer: recall at k and reciprocal rank, by document id. Pure.
 
-Both follow Manning, Raghavan & Schütze 2008, chapter 8; their means over items are recall@k and MRR@k.
+Both follow Manning, Raghavan & Schütze 2008, chapter 8; their means over items are recall@k and MRR@k. The recall is
+what Ragas calls IDBasedContextRecall.
 """
 
 from collections.abc import Collection, Sequence

@@ -28,7 +28,7 @@ def summarise(
     }
 
 
-def summarise_retrieval(items: Sequence[Item], retrieval: pl.DataFrame, ragas: pl.DataFrame) -> dict[str, Any]:
+def summarise_retrieval(items: Sequence[Item], retrieval: pl.DataFrame) -> dict[str, Any]:
     """Return recall@k and MRR@k, and how often the passages found held the very answer."""
     findable = [item.answerable for item in items if item.is_findable]
     return {
@@ -36,7 +36,6 @@ def summarise_retrieval(items: Sequence[Item], retrieval: pl.DataFrame, ragas: p
         "recall_at_k": _mean(retrieval["recall_at_k"]),
         "mrr": _mean(retrieval["reciprocal_rank"]),
         "holds_answer": _share(pl.Series(findable, dtype=pl.Boolean)),
-        "ragas": _by_metric(ragas.filter(pl.col("model") == "retrieval")),
     }
 
 
