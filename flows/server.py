@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import prefect
+from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tasks.adapters.processes import die_with_parent
@@ -38,6 +39,7 @@ def prefect_api(home: Path) -> Iterator[str]:
         _wait(address, server)
         with temporary_settings({PREFECT_API_URL: address}):
             yield address
+            APILogHandler.flush()  # while there is still a server to send the last lines to
     finally:
         server.terminate()
         try:

@@ -18,7 +18,6 @@ OFFLINE_ENVIRONMENT = {  # no library may phone home or fetch at run time
     "GX_ANALYTICS_ENABLED": "false",
     "RAGAS_DO_NOT_TRACK": "true",  # must be exactly "true"
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "OPENVINO_TELEMETRY": "0",
     "TOKENIZERS_PARALLELISM": "false",
 }
 

@@ -10,11 +10,13 @@ OpenVINO ignores LoRA adapters of GGUF models without an error, so only merged w
 import faulthandler
 import json
 import logging
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tasks.adapters.engine import Answer, EngineSpec, Limits, OnAnswer, failed, finished, limits_of
@@ -41,9 +43,18 @@ class _Request:
     generated: list[int] = field(default_factory=list)
 
 
+def _openvino() -> tuple[ModuleType, ModuleType]:
+    """Import OpenVINO as if its telemetry package were missing: with it, every import is reported to its maker."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+    import openvino_genai
+
+    return openvino, openvino_genai
+
+
 def has_bf16() -> bool:
     """Return whether the processor multiplies bfloat16 matrices itself."""
-    import openvino
+    openvino, _ = _openvino()
 
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
@@ -79,8 +90,7 @@ class OpenVinoEngine:
 
     def _admit(self, index: int, prompt: str, max_new_tokens: int, running: list[_Request], keep: OnAnswer) -> None:
         import numpy as np
-        import openvino
-        import openvino_genai
+        openvino, openvino_genai = _openvino()
 
         ids = self._tokenizer.encode(prompt, add_special_tokens=False).ids
         config = openvino_genai.GenerationConfig(max_new_tokens=max_new_tokens, do_sample=False)
@@ -132,7 +142,7 @@ class OpenVinoEngine:
         return finished(text, request.prompt_tokens, len(request.generated), seconds)
 
     def _open(self) -> "ContinuousBatchingPipeline":
-        import openvino_genai
+        _, openvino_genai = _openvino()
 
         scheduler = openvino_genai.SchedulerConfig()
         scheduler.cache_size = self._spec.cache_gb
