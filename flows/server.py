@@ -38,8 +38,10 @@ def prefect_api(home: Path) -> Iterator[str]:
     try:
         _wait(address, server)
         with temporary_settings({PREFECT_API_URL: address}):
-            yield address
-            APILogHandler.flush()  # while there is still a server to send the last lines to
+            try:
+                yield address
+            finally:
+                APILogHandler().flush()  # while there is still a server to send the last lines to
     finally:
         server.terminate()
         try:
