@@ -78,6 +78,11 @@ def main() -> int:
         (work / "baseline.json").write_text(
             json.dumps({"plan": plan.model_dump(mode="json"), "samples": dump(order), "held_out": dump(held_out)})
         )
+        whole, computed = sum(len(e.tokens) for e in order), sum(pack.size for pack in packs)
+        print(
+            f"{len(order)} samples over {len(groups)} contexts, {whole} tokens, of which ours computes {computed}",
+            flush=True,
+        )
         before = textbook_loss(load_base(plan), held_out)
         mine = ours(
             folder,
@@ -106,17 +111,16 @@ def report(plan: TrainingPlan, before: float, mine: Speed, theirs: Speed) -> int
 
 
 def samples(config: Config, data: Path, work: Path, base: BaseModel, count: int) -> list[list[TokenisedExample]]:
-    """Return what the train stage would learn from, in groups that share a context."""
+    """Return about `count` of the samples of the default profile, in their groups that share a context."""
     from tasks.adapters.retrieval import Retriever
 
     if not (data / "index" / "index.json").exists():
         data = curate(work)
-    values = config.model_copy(update={"max_examples": count}).model_dump(include=set(Syllabus.__dataclass_fields__))
-    lesson = read_lesson(
-        Syllabus(**values), data / "split", Retriever.open(data / "index"), load_tokenizer(base.folder)
-    )
-    print(f"{sum(map(len, lesson.groups))} samples over {len(lesson.groups)} contexts: {dict(lesson.kinds)}")
-    return lesson.groups
+    syllabus = Syllabus(**config.model_dump(include=set(Syllabus.__dataclass_fields__)))
+    lesson = read_lesson(syllabus, data / "split", Retriever.open(data / "index"), load_tokenizer(base.folder))
+    share = count / sum(map(len, lesson.groups))
+    wanted = max(1, round(share * len(lesson.groups)))
+    return [lesson.groups[i * len(lesson.groups) // wanted] for i in range(wanted)]
 
 
 def curate(work: Path) -> Path:
