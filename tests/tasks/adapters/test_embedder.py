@@ -22,7 +22,7 @@ class Counting:
     def __init__(self, digest: str = "d" * 64, dimensions: int = 4) -> None:
         self.digest, self.dimensions, self.asked = digest, dimensions, list[str]()
 
-    def embed_alone(self, texts: list[str], progress: Progress) -> np.ndarray:
+    def embed_exactly(self, texts: list[str], progress: Progress) -> np.ndarray:
         self.asked += texts
         progress.advance(len(texts))
         rows = [[len(text), *map(ord, text[: self.dimensions - 1].ljust(self.dimensions))] for text in texts]
@@ -41,16 +41,16 @@ def test_vectors_have_length_one_and_like_texts_are_near(embedder: Embedder) -> 
     assert like > unlike + 0.2
 
 
-def test_alone_a_vector_depends_on_its_text_to_the_last_bit_and_on_nothing_else(embedder: Embedder) -> None:
-    together = embedder.embed_alone(TEXTS)
-    assert np.array_equal(together[2:3], embedder.embed_alone(TEXTS[2:3]))
-    assert np.array_equal(together[::-1], embedder.embed_alone(TEXTS[::-1]))
+def test_exactly_a_vector_depends_on_its_text_to_the_last_bit_and_on_nothing_else(embedder: Embedder) -> None:
+    together = embedder.embed_exactly(TEXTS)
+    assert np.array_equal(together, np.concatenate([embedder.embed_exactly([text]) for text in TEXTS]))
+    assert np.array_equal(together[::-1], embedder.embed_exactly(TEXTS[::-1]))
     assert np.allclose(together, embedder.embed(TEXTS), atol=1e-5)
 
 
 def test_the_number_of_threads_changes_no_bit(embedder: Embedder) -> None:
     one = Embedder(embedder._model, embedder.digest, 1)
-    assert np.array_equal(one.embed_alone(TEXTS), embedder.embed_alone(TEXTS))
+    assert np.array_equal(one.embed_exactly(TEXTS), embedder.embed_exactly(TEXTS))
 
 
 def test_no_text_has_no_vector(embedder: Embedder) -> None:

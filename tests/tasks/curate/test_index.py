@@ -38,7 +38,7 @@ class Letters:
         counts = np.array(rows, np.float32).reshape(-1, 26)
         return counts / np.maximum(np.linalg.norm(counts, axis=1, keepdims=True), 1)
 
-    def embed_alone(self, texts: Sequence[str], progress: Progress) -> np.ndarray:
+    def embed_exactly(self, texts: Sequence[str], progress: Progress) -> np.ndarray:
         self.embedded += len(texts)
         return self.embed(texts)
 
