@@ -26,10 +26,13 @@ class LanguageIdentifier:
 
     def foreign(self, texts: pl.Series) -> pl.Series:
         """Return for each text the code of its language where that is surely another one, else ''."""
-        heads = prose(texts.fill_null(""))
-        rows = ((num_letters(heads) >= MIN_LETTERS) & ~plainly_in(heads, self._languages)).arg_true()
+        texts = texts.fill_null("")
+        rows = (~plainly_in(texts, self._languages)).arg_true()
+        heads = prose(texts.gather(rows))
+        is_long = num_letters(heads) >= MIN_LETTERS
+        rows, heads = rows.filter(is_long), heads.filter(is_long)
         found = pl.repeat(ACCEPTED, len(texts), dtype=pl.String, eager=True)
-        return found.scatter(rows, [self._code(head) for head in heads.gather(rows)]) if len(rows) else found
+        return found.scatter(rows, [self._code(head) for head in heads]) if len(rows) else found
 
     def _code(self, head: str) -> str:
         best = self._detector.detect(head)[0]

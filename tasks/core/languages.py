@@ -19,8 +19,9 @@ FUNCTION_WORDS = {  # the first words of each row are nearly unique to the langu
     "es": ("los las una para con del como está", "el la que y por se un al es o su lo"),
 }
 MIN_FUNCTION_WORDS = 4
-HEAD = 600  # characters looked at; what is left of them without code is cut to PROSE
-PROSE = 300
+OPENING = 400  # characters in which function words are looked for
+HEAD = 600  # characters looked at for prose; what is left of them without code is cut to PROSE
+PROSE = 160
 CODE_TOKEN = r"[!-~]*[0-9_()\[\]{}<>=/\\@#$%^&*+|~`][!-~]*"  # ASCII only: other scripts may have no spaces
 
 
@@ -35,10 +36,10 @@ def num_letters(prose: pl.Series) -> pl.Series:
     return prose.str.len_chars() - prose.str.count_matches(" ", literal=True)
 
 
-def plainly_in(prose: pl.Series, languages: Iterable[str]) -> pl.Series:
-    """Return which texts hold enough function words of one of `languages`."""
-    lowered = prose.str.to_lowercase()
-    plain = pl.repeat(False, len(prose), dtype=pl.Boolean, eager=True)
+def plainly_in(texts: pl.Series, languages: Iterable[str]) -> pl.Series:
+    """Return which texts hold enough function words of one of `languages` in their beginning."""
+    lowered = texts.str.slice(0, OPENING).str.to_lowercase()
+    plain = pl.repeat(False, len(texts), dtype=pl.Boolean, eager=True)
     for language in languages:
         if language in FUNCTION_WORDS:
             own, shared = (words.replace(" ", "|") for words in FUNCTION_WORDS[language])

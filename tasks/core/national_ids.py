@@ -12,17 +12,18 @@ from tasks.core import checksums
 from tasks.core.spans import Bounds, Pattern, stands_alone
 
 NAME = "NATIONAL_ID"
+SEPARATORS = re.compile(r"[^A-Z0-9]")
+JOINED_BEFORE, JOINED_AFTER = re.compile(r"\w[.,-]\Z"), re.compile(r"[.-]\d")  # part of a longer number
 
 
 def _checked(is_valid: Callable[[str], bool]) -> Callable[[re.Match[str]], Bounds | None]:
     def accept(match: re.Match[str]) -> Bounds | None:
-        group = "number" if "number" in match.re.groupindex else 0
-        start, end = match.span(group)
-        compact = re.sub(r"[^A-Z0-9]", "", match[group].upper())
-        text = match.string
-        if not stands_alone(text, start, end) or re.search(r"\w[.,-]$", text[max(start - 2, 0) : start]):
+        text, (start, end) = match.string, match.span(match.lastgroup or 0)
+        if not stands_alone(text, start, end):
             return None
-        return (start, end) if is_valid(compact) and not re.match(r"[.-]\d", text[end : end + 2]) else None
+        if JOINED_BEFORE.search(text, max(start - 2, 0), start) or JOINED_AFTER.match(text, end):
+            return None
+        return (start, end) if is_valid(SEPARATORS.sub("", text[start:end].upper())) else None
 
     return accept
 

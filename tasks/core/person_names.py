@@ -37,17 +37,17 @@ TITLE = (
 )
 TITLED = re.compile(rf"{TITLE} (?P<name>(?:{INITIAL} ?){{0,3}}{WORD}(?:{REST})?)")
 STRONG_CUES = (
-    "my name is", "my name's", "named", "dear", "yours sincerely,", "yours truly,", "yours faithfully,", "sincerely,",
+    "my name is", "my name's", "dear", "yours sincerely,", "yours truly,", "yours faithfully,", "sincerely,",
     "regards,", "cheers,", "signed,", "signed by", "signed:", "ich heiße", "mein Name ist", "je m'appelle",
-    "me llamo", "mi nombre es", "mi chiamo", "lieber", "liebe", "cher", "chère", "estimado", "estimada", "full name:",
-    "customer name:", "user name:", "client name:", "patient name:",
+    "me llamo", "mi nombre es", "mi chiamo", "lieber", "liebe", "cher", "chère", "estimado", "estimada",
+    "full name:", "customer name:", "user name:", "client name:", "patient name:",
 )  # fmt: skip
 WEAK_CUES = (
-    "contact", "contacted", "call", "ask", "email", "name:", "author:", "authors:", "customer", "client", "patient",
-    "employee", "colleague", "manager", "maintainer", "maintainer:", "assigned to", "reported by", "opened by",
-    "written by", "created by", "contributed by", "approved by", "reviewed by", "attn:", "attn", "from:", "to:",
-    "cc:", "hi", "hello", "hey", "thanks,", "thank you,", "I am", "I'm", "this is", "spoke to", "spoke with", "met",
-    "deliver to", "on behalf of",
+    "named", "contact", "contacted", "call", "ask", "email", "name:", "author:", "authors:", "customer", "client",
+    "patient", "employee", "colleague", "manager", "maintainer", "maintainer:", "assigned to", "reported by",
+    "opened by", "written by", "created by", "contributed by", "approved by", "reviewed by", "attn:", "attn",
+    "from:", "to:", "cc:", "hi", "hello", "hey", "thanks,", "thank you,", "I am", "I'm", "this is", "spoke to",
+    "spoke with", "met", "deliver to", "on behalf of",
 )  # fmt: skip
 
 
@@ -61,11 +61,19 @@ def _any_of(cues: tuple[str, ...]) -> str:
 STRONG_CUE, WEAK_CUE = _any_of(STRONG_CUES), _any_of(WEAK_CUES)
 INTRODUCED = re.compile(rf"{STRONG_CUE}\s{{1,2}}(?P<name>{WORD}(?:{REST})?)")
 MENTIONED = re.compile(rf"{WEAK_CUE}[ \n](?P<name>(?P<initials>(?:{INITIAL} ?){{0,3}}){WORD}(?:{REST})?)")
+# Polars compiles what it extracts at every call: without counted repetition that takes a tenth of the time.
+LOOSE_WORD = rf"[{UPPER}][{UPPER}{LOWER}'’.-]*"
+LOOSE_NEXT = rf"(?: |\n[ \t]*)(?:{PARTICLE} )*{LOOSE_WORD}"
+LOOSE_MENTION = rf"{WEAK_CUE}[ \n]{LOOSE_WORD}(?:{LOOSE_NEXT})*"
 REVERSED = re.compile(
     rf"(?P<before>(?:{WORD}|{INITIAL}) )?(?P<last>{WORD}), (?P<first>{WORD})(?: {INITIAL}|(?P<after> {WORD}))?"
 )
 INITIALS = re.compile(rf"(?:{INITIAL} ?){{1,3}}(?P<last>(?:{PARTICLE} ){{0,2}}{WORD})")
 ADDRESSED = re.compile(rf"(?P<name>{WORD}{REST}) <(?:EMAIL_|[^\s<>]{{1,64}}@)")
+
+
+Suspicion = Callable[[pl.Series], pl.Series]
+Finder = Callable[[str], Iterator[Span]]
 
 
 class Word(NamedTuple):
@@ -87,8 +95,8 @@ class NameLists:
 class NameRule:
     """One way to recognise a name; a detector."""
 
-    suspects: Callable[[pl.Series], pl.Series]
-    find: Callable[[str], Iterator[Span]]
+    suspects: Suspicion
+    find: Finder
 
 
 @dataclass(frozen=True)
@@ -100,11 +108,14 @@ class PersonNames:
     def rules(self) -> list[Detector]:
         """Return one detector a rule."""
         return [
-            NameRule(self._holds_given_name, self._known),
+            NameRule(self._holds_known, self._known),
             NameRule(_hint(rf"{TITLE} (?:{INITIAL} ?){{0,3}}[{UPPER}]"), self._titled),
             NameRule(_hint(rf"{STRONG_CUE}\s{{1,2}}[{UPPER}]"), self._introduced),
-            NameRule(_hint(rf"{WEAK_CUE}[ \n][{UPPER}]"), self._mentioned),
-            NameRule(self._holds_reversed, self._reversed),
+            NameRule(_candidates(rf"{WEAK_CUE}[ \n][{UPPER}]", LOOSE_MENTION, self._mentioned), self._mentioned),
+            NameRule(
+                _candidates(rf"[{LOWER}], [{UPPER}][{LOWER}'’]", rf"{LOOSE_WORD}, {LOOSE_WORD}", self._reversed),
+                self._reversed,
+            ),
             NameRule(_hint(rf"[{UPPER}]\. ?(?:{PARTICLE} ){{0,2}}[{UPPER}][{LOWER}'’]"), self._behind_initials),
             NameRule(_hint(rf"[{LOWER}] <(?:EMAIL_|[^\s<>]{{1,64}}@)"), self._addressed),
         ]
@@ -170,16 +181,15 @@ class PersonNames:
                 yield from _alone(text, words)
 
     def _starts_name(self, first: Word, rest: list[Word]) -> bool:
+        """Return whether `first` opens a name."""
         surname = next((word.text for word in rest if len(word.text) > 2 and word.text[0].isupper()), "")
         if not surname or surname in NO_SURNAMES or first.text in NO_SURNAMES:
             return False
         if first.text not in self.lists.given:
             return first.text not in COMMON_WORDS and not first.ends_line and self._is_family(surname)
-        return (
-            self._is_family(surname)
-            if first.text in COMMON_WORDS
-            else surname not in COMMON_WORDS or surname in self.lists.family
-        )
+        if first.text in COMMON_WORDS:
+            return self._is_family(surname)
+        return surname in self.lists.family or surname not in COMMON_WORDS
 
     def _is_plausible(self, words: list[Word]) -> bool:
         return not any(self._is_word(word.text) for word in words)
@@ -193,28 +203,38 @@ class PersonNames:
     def _is_family(self, word: str) -> bool:
         return word in self.lists.family and word not in COMMON_WORDS and word not in NO_SURNAMES
 
-    def _holds_reversed(self, texts: pl.Series) -> pl.Series:
-        rows = texts.str.contains(rf"[{LOWER}], [{UPPER}][{LOWER}'’]").arg_true()
-        pairs = pl.DataFrame({"row": rows, "pair": texts.gather(rows).str.extract_all(rf"{WORD}, [{UPPER}]")}).explode(
-            "pair"
+    def _holds_known(self, texts: pl.Series) -> pl.Series:
+        runs = _extracted(texts, rf"{LOOSE_WORD}(?:{LOOSE_NEXT})+")
+        return marked(
+            pl.Series([row for row, run in runs if self._is_promising(run) and any(self._known(run))]), len(texts)
         )
-        hits = pairs.filter(pl.col("pair").str.head(-3).is_in(self.lists.family))
-        return marked(hits["row"].unique(), len(texts))
 
-    def _holds_given_name(self, texts: pl.Series) -> pl.Series:
-        rows = pl.DataFrame({"run": texts.str.extract_all(RUN.pattern)}).with_row_index("row")
-        words = (
-            rows.filter(pl.col("run").list.len() > 0)
-            .explode("run")
-            .with_columns(pl.col("run").str.extract_all(r"\S+"))
-            .explode("run")
-        )
-        hits = words.filter(pl.col("run").is_in(self.lists.given | self.lists.family))["row"].unique()
-        return marked(hits, len(texts))
+    def _is_promising(self, run: str) -> bool:
+        given, family = self.lists.given, self.lists.family
+        return any(word in given or word in family or word[-2:] in ("'s", "’s") for word in run.split())
 
 
-def _hint(regex: str) -> Callable[[pl.Series], pl.Series]:
+def _hint(regex: str) -> Suspicion:
     return lambda texts: texts.str.contains(regex)
+
+
+def _candidates(hint: str, candidate: str, find: Finder) -> Suspicion:
+    """Suspect texts with a candidate in which `find` finds something; it then looks again with what stands around."""
+
+    def suspects(texts: pl.Series) -> pl.Series:
+        rows = texts.str.contains(hint).arg_true()
+        hits = [index for index, text in _extracted(texts.gather(rows), candidate) if any(find(text))]
+        return marked(rows.gather(hits), len(texts))
+
+    return suspects
+
+
+def _extracted(texts: pl.Series, regex: str) -> Iterator[tuple[int, str]]:
+    """Yield the row and the text of each match of `regex`."""
+    frame = (
+        pl.DataFrame({"match": texts.str.extract_all(regex)}).with_row_index("row").explode("match").drop_nulls("match")
+    )
+    return zip(frame["row"].to_list(), frame["match"].to_list(), strict=True)
 
 
 def _words(match: re.Match[str], group: str | int = 0) -> list[Word]:

@@ -27,18 +27,21 @@ JOINED_BEFORE = re.compile(r"[\w.,:][.,:/-]\Z")  # part of a longer number, a pa
 JOINED_AFTER = re.compile(r"[.:/-]\d")
 MORE_GROUPS_BEFORE, MORE_GROUPS_AFTER = re.compile(r"\d{3} \Z"), re.compile(r"[ ,]\d{3}")  # a row of a table, a dump
 US_POSTCODE = re.compile(r"\d{5}-\d{4}")
+LOCAL_PART = re.compile(r"\w[\w.%+'-]{0,63}\Z")
+PASSWORD_BEFORE = re.compile(r"://[^\s/@]{1,64}:$")
 SSH_USERS = frozenset({"git", "hg", "svn"})
 
 
 def _email(match: re.Match[str]) -> Bounds | None:
-    end = match.end()
-    local = match["local"].lstrip("'.-+%")
+    """Accept a domain with an `@` before it, together with the local part that ends there."""
+    text, (at, end) = match.string, match.span()
+    local = LOCAL_PART.search(text, max(at - 64, 0), at)
     if not local:
         return None
-    before = match.string[max(match.start() - 80, 0) : match.start()]
-    if (local in SSH_USERS and match.string[end : end + 1] in (":", "/")) or re.search(r"://[^\s/@]{1,64}:$", before):
+    before = text[max(local.start() - 80, 0) : local.start()]
+    if (local.group() in SSH_USERS and text[end : end + 1] in (":", "/")) or PASSWORD_BEFORE.search(before):
         return end, end  # git@host:path, or the password in an address
-    return match.end("local") - len(local), end
+    return local.start(), end
 
 
 def _card(match: re.Match[str]) -> Bounds | None:
@@ -147,12 +150,7 @@ PHONE_CUES = (
 )
 
 SIX_DIGITS = r"[0-9](?:[^0-9A-Za-z]{0,4}[0-9]){5}"
-EMAIL = Pattern(
-    "EMAIL",
-    r"(?P<local>[\w.%+'-]{1,64})@(?:[\w-]{1,63}\.){1,6}[^\W\d_]{2,24}",
-    _email,
-    hint=r"[\w.%+'-]@[\w-]+\.\w",
-)
+EMAIL = Pattern("EMAIL", r"@(?:[\w-]{1,63}\.){1,6}[^\W\d_]{2,24}", _email, hint=r"[\w.%+'-]@[\w-]+\.\w")
 IPV4 = Pattern("IP", r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}", _ipv4)
 IPV6 = Pattern(
     "IP", r"[0-9A-Fa-f]{4}:(?:[0-9A-Fa-f]{0,4}:){1,6}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]{0,4})", _ipv6
@@ -185,7 +183,7 @@ def structured_detectors() -> list[Detector]:
         PatternGroup((EMAIL,)),
         PatternGroup((IPV4,)),
         PatternGroup((IPV6,)),
-        PatternGroup((*NUMBERS, *NATIONAL_NUMBERS), gate=SIX_DIGITS),
+        PatternGroup((*NUMBERS, *NATIONAL_NUMBERS), gate=SIX_DIGITS, margin=48),
         PatternGroup((PHONE_AFTER_CUE, *CUED_NATIONAL_NUMBERS), gate=SIX_DIGITS),
         PatternGroup((CODICE_FISCALE,)),
         PatternGroup(KEYS_AND_TOKENS),

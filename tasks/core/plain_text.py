@@ -20,14 +20,15 @@ MAY_COMPOSE = (  # every character that NFC may change, alone or with a neighbou
     r"[\p{M}\u0340-\u0344\u0374\u037e\u0387\u0900-\u0fff\u1100-\u11ff\u1f00-\u1fff\u2000\u2001\u2126\u212a\u212b\u2329\u232a"
     r"\u2adc\uf900-\ufaff\ufb1d-\ufb4f\U000105c0-\U0001247f\U00016000-\U00016fff\U0001d100-\U0001d1ff\U0002f800-\U0002fa1f]"
 )
-UNTIDY = [" \n", "\t\n", "\n\n\n"]
+NOT_PLAIN = f"{LINE_ENDS}|{SPACES}|{INVISIBLE}|{MAY_COMPOSE}"
+UNTIDY = r"[ \t]\n|\n\n\n"
 
 
 def normalise(texts: pl.Series) -> pl.Series:
     """Return the texts in NFC, with plain spaces and line ends and without control characters and outer blank lines."""
-    texts = _where(texts, texts.str.len_bytes() != texts.str.len_chars(), _plain_characters)
-    texts = _where(texts, texts.str.contains(ASCII_CONTROL), _plain_characters)
-    texts = _where(texts, texts.str.contains_any(UNTIDY), _tidy_lines)
+    foreign = _rows(texts, texts.str.len_bytes() != texts.str.len_chars(), lambda some: some.str.contains(NOT_PLAIN))
+    texts = _where(texts, texts.str.contains(ASCII_CONTROL) | foreign, _plain_characters)
+    texts = _where(texts, texts.str.contains(UNTIDY), _tidy_lines)
     opens_blank = texts.str.starts_with("\n") | texts.str.starts_with(" ") | texts.str.starts_with("\t")
     closes_blank = texts.str.ends_with("\n") | texts.str.ends_with(" ") | texts.str.ends_with("\t")
     return _where(texts, opens_blank | closes_blank, _without_outer_blanks)
@@ -78,6 +79,12 @@ def without_outer_lines(text: str, heads: Collection[str], tails: Collection[str
     while last > max(first, len(lines) - depth) and lines[last - 1].strip() in tails:
         last -= 1
     return "\n".join(lines[first:last])
+
+
+def _rows(texts: pl.Series, first: pl.Series, then: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """Return where `first` holds and `then` too, which is asked only about those."""
+    indices = first.arg_true()
+    return first.clone().scatter(indices, then(texts.gather(indices))) if len(indices) else first
 
 
 def _where(texts: pl.Series, rows: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.Series:

@@ -29,8 +29,8 @@ class QualityRules(StageConfig):
     """Gopher: 0.9; reference lists are nothing else."""
     max_ellipsis_line_share: float | None = 0.5
     """Lines that end in an ellipsis, as teasers do. Gopher: 0.3."""
-    min_alphabetic_word_share: float | None = 0.35
-    """Words with a letter; tables of numbers and binary dumps have few. Gopher: 0.8."""
+    min_letter_share: float | None = 0.3
+    """Letters among characters; tables of numbers and dumps have few. Gopher: 0.8 of the words hold a letter."""
     max_repeated_line_share: float | None = 0.5
     """Lines that occurred before in the text. Gopher: 0.3 (table A1)."""
     min_lines_for_repetition: int = 8
@@ -74,7 +74,7 @@ def _checks(rules: QualityRules) -> list[tuple[str, pl.Expr]]:
         ("symbols", _above((pl.col("hashes") + pl.col("ellipses")) / a_word, rules.max_symbols_per_word)),
         ("bullet lines", _above(text.str.count_matches(BULLET_LINE) / a_line, rules.max_bullet_line_share)),
         ("ellipsis lines", _above(text.str.count_matches(ELLIPSIS_LINE) / a_line, rules.max_ellipsis_line_share)),
-        ("few words with letters", _below(pl.col("alphabetic_words") / a_word, rules.min_alphabetic_word_share)),
+        ("few letters", _below(pl.col("letters") / pl.max_horizontal("characters", 1), rules.min_letter_share)),
         ("repeated lines", _above(repeated_share, rules.max_repeated_line_share)),
         ("few stop words", _below(text.str.count_matches(STOP_WORDS), rules.min_stop_words)),
         ("curly brackets", _above(text.str.count_matches("{", literal=True), rules.max_curly_brackets)),

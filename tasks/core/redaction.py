@@ -8,7 +8,7 @@ hold something.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -18,7 +18,7 @@ from tasks.core.pseudonyms import PSEUDONYM, Pseudonyms
 from tasks.core.spans import Detector, Span, stands_alone, without_overlaps
 from tasks.core.words import COMMON_WORDS
 
-MAX_ROUNDS = 5
+MAX_ROUNDS = 6
 MIN_TRAVELLING = 3  # characters; shorter values, and names that are words, are replaced only where they were found
 Values = dict[str, str]
 
@@ -67,37 +67,35 @@ class Redactor:
         cells_of = defaultdict[int, list[int]](list)
         for cell, record in enumerate(records):
             cells_of[record].append(cell)
-        redaction = Redaction(texts)
-        changed = self._round(redaction, cells_of, range(len(texts)), known or {}, found or {})
+        redaction, known, found = Redaction(texts), known or {}, found or {}
+        suspects = self._suspects(texts, range(len(texts)))
+        touched = sorted({records[cell] for cell in (*suspects, *found)} | known.keys())
         for _ in range(MAX_ROUNDS):
-            if not changed:
+            changed = self._round(redaction, {record: cells_of[record] for record in touched}, suspects, known, found)
+            suspects = self._suspects(redaction.texts, [cell for record in changed for cell in cells_of[record]])
+            touched, known, found = sorted({records[cell] for cell in suspects}), {}, {}
+            if not touched:
                 break
-            cells = [cell for record in changed for cell in cells_of[record]]
-            changed = self._round(redaction, {record: cells_of[record] for record in changed}, cells, {}, {})
         return redaction
 
     def _round(
         self,
         redaction: Redaction,
         cells_of: Mapping[int, list[int]],
-        cells: Sequence[int],
+        suspects: Mapping[int, list[Detector]],
         known: Mapping[int, Values],
         found: Mapping[int, list[Span]],
     ) -> list[int]:
-        """Redact once and return the records that changed."""
-        suspects = self._suspects(redaction.texts, cells)
+        """Redact these records once and return those that changed."""
         replaced: dict[int, str] = {}
         changed = []
         for record, own in cells_of.items():
-            if record not in known and not any(cell in suspects or cell in found for cell in own):
-                continue
             before = {cell: text for cell in own if (text := redaction.texts[cell])}
             spans = {cell: self._find(before[cell], suspects.get(cell, ()), found.get(cell, ())) for cell in before}
             values = self._values(before, spans) | dict(known.get(record, {}))
             if not values and not any(spans.values()):
                 continue
-            pattern = occurrences(values) if values else None
-            after = {c: self._replace(text, spans[c], values, pattern, redaction.counts) for c, text in before.items()}
+            after = {cell: self._replace(text, spans[cell], values, redaction.counts) for cell, text in before.items()}
             if after != before:
                 changed.append(record)
                 replaced.update((cell, text) for cell, text in after.items() if text != before[cell])
@@ -108,8 +106,10 @@ class Redactor:
         return changed
 
     def _suspects(self, texts: pl.Series, cells: Sequence[int]) -> dict[int, list[Detector]]:
-        here = texts if len(cells) == len(texts) else texts.gather(list(cells))
         suspects = defaultdict[int, list[Detector]](list)
+        if not cells:
+            return suspects
+        here = texts if len(cells) == len(texts) else texts.gather(list(cells))
         for detector in self.detectors:
             for index in detector.suspects(here).arg_true().to_list():
                 suspects[cells[index]].append(detector)
@@ -130,10 +130,8 @@ class Redactor:
         }
         return {value: pseudonym for value, pseudonym in (parts | values).items() if _travels(value)}
 
-    def _replace(
-        self, text: str, spans: list[Span], values: Values, pattern: re.Pattern[str] | None, counts: Counter[str]
-    ) -> str:
-        repeated = [Span(*match.span(), "") for match in pattern.finditer(text)] if pattern else []
+    def _replace(self, text: str, spans: list[Span], values: Values, counts: Counter[str]) -> str:
+        repeated = list(occurrences(values, text))
         if repeated:
             spans = without_overlaps(_outside_pseudonyms(text, [*spans, *repeated]), self.priority)
         pieces, position = [], 0
@@ -150,9 +148,15 @@ def _travels(value: str) -> bool:
     return len(value) >= MIN_TRAVELLING and value not in COMMON_WORDS
 
 
-def occurrences(values: Iterable[str]) -> re.Pattern[str]:
-    """Return a pattern that matches any of `values` where it is not part of a longer word; longer values first."""
-    return re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, sorted(values, key=lambda v: (-len(v), v)))) + r")(?!\w)")
+def occurrences(values: Iterable[str], text: str) -> Iterator[Span]:
+    """Yield, without a class, where any of `values` stands in `text` and is not part of a longer word."""
+    for value in values:
+        start = text.find(value)
+        while start >= 0:
+            end = start + len(value)
+            if stands_alone(text, start, end):
+                yield Span(start, end, "")
+            start = text.find(value, start + 1)
 
 
 def trim_torn_values(text: str, values: Iterable[str]) -> str:

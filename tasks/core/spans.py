@@ -16,7 +16,6 @@ from typing import NamedTuple, Protocol
 import polars as pl
 
 Bounds = tuple[int, int]
-MARGIN = 96  # characters around a gate's match in which its patterns are looked for; longer than any of their cues
 
 
 class Span(NamedTuple):
@@ -39,7 +38,7 @@ class Detector(Protocol):
 
 def marked(rows: pl.Series, length: int) -> pl.Series:
     """Return `length` booleans that are true at `rows`."""
-    return pl.repeat(False, length, dtype=pl.Boolean, eager=True).scatter(rows, True)
+    return pl.repeat(False, length, dtype=pl.Boolean, eager=True).scatter(rows.cast(pl.UInt32), True)
 
 
 def whole_match(match: re.Match[str]) -> Bounds | None:
@@ -49,16 +48,18 @@ def whole_match(match: re.Match[str]) -> Bounds | None:
 
 def stands_alone(text: str, start: int, end: int, also: str = "") -> bool:
     """Return whether neither neighbour of text[start:end] is a word character or one of `also`."""
-    return not any(_joins(neighbour, also) for neighbour in (text[max(start - 1, 0) : start], text[end : end + 1]))
+    if start and _joins(text[start - 1], also):
+        return False
+    return end >= len(text) or not _joins(text[end], also)
 
 
 def starts_word(text: str, start: int) -> bool:
     """Return whether no word character stands before text[start]."""
-    return not _joins(text[max(start - 1, 0) : start], "")
+    return start == 0 or not _joins(text[start - 1], "")
 
 
 def _joins(character: str, also: str) -> bool:
-    return bool(character) and (character.isalnum() or character == "_" or character in also)
+    return character.isalnum() or character == "_" or character in also
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,8 @@ class PatternGroup:
     patterns: tuple[Pattern, ...]
     gate: str = ""
     """Cheaper still, tried first: matches inside or beside whatever any of the patterns matches."""
+    margin: int = 96
+    """How many characters around the gate's match a pattern may reach."""
 
     @cached_property
     def _hint(self) -> str:
@@ -112,7 +115,9 @@ class PatternGroup:
     def find(self, text: str) -> Iterator[Span]:
         if not self.gate:
             return (span for pattern in self.patterns for span in pattern.find(text))
-        windows = _merged((match.start() - MARGIN, match.end() + MARGIN) for match in self._gate.finditer(text))
+        windows = _merged(
+            (match.start() - self.margin, match.end() + self.margin) for match in self._gate.finditer(text)
+        )
         return (span for window in windows for pattern in self.patterns for span in pattern.find(text, *window))
 
     @cached_property

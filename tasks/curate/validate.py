@@ -4,11 +4,11 @@ Reads `redact`, writes `validate`: the records that pass, `quarantine.jsonl` (ea
 reasons) and `report.html`, which opens without network. The suites in `configs/curate/expectations/` see a few
 numbers for each record, not its text. A conversation that refers to an unknown or a refused document is refused too.
 The run stops at a failed critical expectation, and where more than `max_quarantined` of a table would be lost.
-Memory: some 60 bytes a record, beside a batch.
+A table without bad rows is copied as it is. Memory: some 60 bytes a record, beside a batch.
 """
 
 import json
-import logging
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from tasks.adapters.tables import (
     CONVERSATIONS,
     DOCUMENT_SCHEMA,
     DOCUMENTS,
+    frame_of,
     num_rows,
     read_batches,
     table_writer,
@@ -39,10 +40,9 @@ if TYPE_CHECKING:
     from tasks.adapters.expectations import Expectation, Outcome
     from tasks.adapters.language import LanguageIdentifier
 
-logger = logging.getLogger(__name__)
-
 QUARANTINE, PAGE = "quarantine.jsonl", "report.html"
-Features = Callable[[pl.DataFrame, np.ndarray], pl.DataFrame]
+Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
+Features = Callable[[pl.DataFrame, Hashes], pl.DataFrame]
 
 
 class Config(StageConfig):
@@ -54,7 +54,7 @@ class Config(StageConfig):
     """Accepted languages, ISO 639-1."""
     min_language_confidence: float = 0.5
     """Confidence from which a text counts as being in another language."""
-    language_sample: int = 5000
+    language_sample: int = 2000
     """How many records of a table, about, are looked at for the share of other languages."""
 
 
@@ -101,60 +101,67 @@ def run(config: Config, redact: Path, out: Path) -> ValidateReport:
 
     suites = {kind.name: load_suite(config.suites / f"{kind.name}.json") for kind in KINDS}
     identifier = LanguageIdentifier(config.languages, config.min_language_confidence)
-    known = np.empty(0, dtype=np.uint64)
-    results: list[TableResult] = []
     with whole_file(out / QUARANTINE) as quarantine:
-        for kind in KINDS:
-            source = redact / kind.file
-            outcomes = _outcomes(kind, suites[kind.name], source, _Look(config, identifier, known))
-            reasons = _reasons(outcomes)
-            kept = np.sort(_divide(kind, source, out, reasons, quarantine))
-            known = kept if kind.name == "documents" else known
-            results.append(TableResult(kind.name, num_rows(source), reasons, outcomes))
+        validation = _Validation(config, identifier, quarantine)
+        results = [validation.check(kind, suites[kind.name], redact / kind.file, out / kind.file) for kind in KINDS]
     write_page(out / PAGE, results)
     _refuse(results, config, out)
     return _report(results)
 
 
-@dataclass(frozen=True)
-class _Look:
-    """What it takes to turn a batch into features."""
+class _Validation:
+    """Checks the documents, then the conversations, which may refer only to documents that passed."""
 
-    config: Config
-    identifier: "LanguageIdentifier"
-    known_documents: np.ndarray
+    def __init__(self, config: Config, identifier: "LanguageIdentifier", quarantine: TextIO) -> None:
+        self._config, self._identifier, self._quarantine = config, identifier, quarantine
+        self._known_documents: Hashes = np.empty(0, dtype=np.uint64)
 
+    def check(self, kind: _Kind, suite: Sequence["Expectation"], source: Path, target: Path) -> TableResult:
+        """Write the rows of `source` that pass to `target` and the others to the quarantine."""
+        from tasks.adapters.expectations import RECORDS, SCHEMA, check, require
 
-def _outcomes(kind: _Kind, suite: Sequence["Expectation"], source: Path, look: _Look) -> list["Outcome"]:
-    """Check the schema, then, if it is right, the features of every record."""
-    from tasks.adapters.expectations import RECORDS, SCHEMA, check, require
+        fields = pl.DataFrame({"field": [f"{field.name}: {field.type}" for field in pq.read_schema(source)]})
+        outcomes = check(kind.name, suite, {SCHEMA: fields})
+        require(outcomes, kind.name, f"the columns of {source}")
+        features, hashes = self._features(kind, source)
+        outcomes += check(kind.name, suite, {RECORDS: features})
+        reasons = _reasons(outcomes)
+        self._divide(kind, source, target, reasons)
+        if kind.name == "documents":
+            self._known_documents = np.sort(np.delete(hashes, list(reasons)))
+        return TableResult(kind.name, len(hashes), reasons, outcomes)
 
-    fields = pl.DataFrame({"field": [f"{field.name}: {field.type}" for field in pq.read_schema(source)]})
-    schema = check(kind.name, suite, {SCHEMA: fields})
-    require(schema, kind.name, f"the columns of {source}")
-    return [*schema, *check(kind.name, suite, {RECORDS: _features(kind, source, look)})]
+    def _features(self, kind: _Kind, source: Path) -> tuple[pl.DataFrame, Hashes]:
+        """Return a row of numbers for each record, and the hash of its id."""
+        step = max(1, num_rows(source) // max(self._config.language_sample, 1))
+        frames, hashes, position = [], [np.empty(0, dtype=np.uint64)], 0
+        for batch in read_batches(source):
+            sampled = (pl.int_range(position, position + batch.height, eager=True) % step == 0).arg_true()
+            foreign = self._identifier.foreign(kind.texts(batch).gather(sampled)) != ""
+            unknown = pl.repeat(None, batch.height, dtype=pl.Float64, eager=True)
+            is_foreign = unknown.scatter(sampled, foreign.cast(pl.Float64)) if len(sampled) else unknown
+            frames.append(kind.features(batch, self._known_documents).with_columns(is_foreign=is_foreign))
+            hashes.append(id_hashes(batch["id"]))
+            position += batch.height
+        every = np.concatenate(hashes)
+        if not frames:
+            empty = kind.features(frame_of([], kind.schema), self._known_documents)
+            frames = [empty.with_columns(is_foreign=pl.lit(None, pl.Float64))]
+        return pl.concat(frames).with_columns(copies(every)), every
 
-
-def _features(kind: _Kind, source: Path, look: _Look) -> pl.DataFrame:
-    step = max(1, num_rows(source) // max(look.config.language_sample, 1))
-    frames, hashes, position = [], [], 0
-    for batch in read_batches(source):
-        frame = kind.features(batch, look.known_documents)
-        sampled = pl.int_range(position, position + batch.height, eager=True) % step == 0
-        foreign = look.identifier.foreign(kind.texts(batch).filter(sampled)) != ""
-        rows = sampled.arg_true()
-        empty = pl.repeat(None, batch.height, dtype=pl.Float64, eager=True)
-        frames.append(
-            frame.with_columns(is_foreign=empty.scatter(rows, foreign.cast(pl.Float64)) if len(rows) else empty)
-        )
-        hashes.append(id_hashes(batch["id"]))
-        position += batch.height
-    if not frames:
-        empty_batch = pl.from_arrow(kind.schema.empty_table())
-        assert isinstance(empty_batch, pl.DataFrame)
-        frame = kind.features(empty_batch, look.known_documents)
-        return frame.with_columns(is_foreign=pl.lit(None, pl.Float64), copy=pl.lit(None, pl.Int64))
-    return pl.concat(frames).with_columns(copies(np.concatenate(hashes)))
+    def _divide(self, kind: _Kind, source: Path, target: Path, reasons: dict[int, list[str]]) -> None:
+        if not reasons:
+            shutil.copyfile(source, target)
+            return
+        position = 0
+        with table_writer(target, kind.schema) as writer:
+            for batch in read_batches(source):
+                bad = [row - position for row in range(position, position + batch.height) if row in reasons]
+                is_good = pl.repeat(True, batch.height, dtype=pl.Boolean, eager=True).scatter(bad, False)
+                writer.write(batch.filter(is_good))
+                for line in _quarantined(kind, batch, bad, [reasons[row + position] for row in bad]):
+                    self._quarantine.write(line)
+                position += batch.height
 
 
 def _reasons(outcomes: Sequence["Outcome"]) -> dict[int, list[str]]:
@@ -165,22 +172,6 @@ def _reasons(outcomes: Sequence["Outcome"]) -> dict[int, list[str]]:
             for row in outcome.rows:
                 reasons[row].append(outcome.expectation.meta.reason)
     return dict(sorted(reasons.items()))
-
-
-def _divide(kind: _Kind, source: Path, out: Path, reasons: dict[int, list[str]], quarantine: TextIO) -> np.ndarray:
-    """Write good rows to the table and bad ones to the quarantine; return the id hashes of the good ones."""
-    kept, position = [np.empty(0, dtype=np.uint64)], 0
-    with table_writer(out / kind.file, kind.schema) as writer:
-        for batch in read_batches(source):
-            bad = [row - position for row in range(position, position + batch.height) if row in reasons]
-            is_good = pl.repeat(True, batch.height, dtype=pl.Boolean, eager=True).scatter(bad, False)
-            good = batch.filter(is_good)
-            writer.write(good)
-            kept.append(id_hashes(good["id"]))
-            for line in _quarantined(kind, batch, bad, [reasons[row + position] for row in bad]):
-                quarantine.write(line)
-            position += batch.height
-    return np.concatenate(kept)
 
 
 def _quarantined(kind: _Kind, batch: pl.DataFrame, rows: list[int], reasons: list[list[str]]) -> Iterator[str]:

@@ -8,14 +8,14 @@ import pytest
 from tasks.core.quality import QualityRules, broken_rule
 
 OFF = dict.fromkeys(QualityRules.model_fields, None) | {"min_lines_for_repetition": 8, "drop_lorem_ipsum": False}
-PAPER = QualityRules(  # Gopher's own thresholds
+PAPER = QualityRules(  # Gopher's own thresholds, its share of alphabetic words aside
     min_words=50,
     min_mean_word_length=3,
     max_mean_word_length=10,
     max_symbols_per_word=0.1,
     max_bullet_line_share=0.9,
     max_ellipsis_line_share=0.3,
-    min_alphabetic_word_share=0.8,
+    min_letter_share=0.7,
     max_repeated_line_share=0.3,
     min_stop_words=2,
 )
@@ -43,7 +43,7 @@ def broken(text: str, rules: QualityRules) -> str:
         (only(max_symbols_per_word=0.1), "# # so ... what", PROSE, "symbols"),
         (only(max_bullet_line_share=0.5), "- a\n* b\n1. c", "a\n- b", "bullet lines"),
         (only(max_ellipsis_line_share=0.5), "read ...\nmore …", "read ...\nmore", "ellipsis lines"),
-        (only(min_alphabetic_word_share=0.5), "1 2 3 four", "1 two", "few words with letters"),
+        (only(min_letter_share=0.5), "12345 four", "1 two", "few letters"),
         (only(max_repeated_line_share=0.5), "same\n" * 9 + "end", "same\n" * 4 + "end", "repeated lines"),
         (only(min_stop_words=2), "Colourless green ideas", "the ideas of", "few stop words"),
         (only(max_curly_brackets=0), "if (x) { y }", "if x: y", "curly brackets"),
