@@ -58,6 +58,7 @@ def run_supervised(
             on_line(line)
         return process.wait()
     finally:
+        _remember(process.pid, family)  # whoever was born since the last look
         _end(process, list(family.values()))
 
 

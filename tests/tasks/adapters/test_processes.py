@@ -53,7 +53,6 @@ def test_an_error_in_the_reader_ends_the_whole_family() -> None:
 
     def stop(line: str) -> None:
         pids.append(int(line))
-        time.sleep(0.6)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
