@@ -27,6 +27,7 @@ import psutil
 from tasks.adapters import launcher, training_plan
 from tasks.adapters.base_model import BaseModel, load_tokenizer, resolve
 from tasks.adapters.lesson import Syllabus, read_lesson
+from tasks.adapters.trainer import EVENT
 from tasks.adapters.training_plan import LoraShape, TrainingPlan
 from tasks.core.learning_rate import learning_rate_factor
 from tasks.core.packing import TokenisedExample, grow_trees, pack_trees, schedule
@@ -194,7 +195,7 @@ def events(folder: Path, thread: threading.Thread) -> Iterator[str]:
     seen = 0
     while thread.is_alive():
         log = folder / launcher.OUTPUT
-        lines = [line for line in (log.read_text() if log.exists() else "").splitlines() if launcher.EVENT in line]
+        lines = [line for line in (log.read_text() if log.exists() else "").splitlines() if EVENT in line]
         yield from lines[seen:]
         seen = len(lines)
         time.sleep(0.02)
@@ -203,7 +204,7 @@ def events(folder: Path, thread: threading.Thread) -> Iterator[str]:
 def cpu_seconds() -> float:
     """Return the CPU time of the ranks so far."""
     ranks = [p for p in psutil.Process().children(recursive=True) if launcher.MODULE in p.cmdline()]
-    return sum(p.cpu_times().user + p.cpu_times().system for p in ranks)
+    return float(sum(p.cpu_times().user + p.cpu_times().system for p in ranks))
 
 
 def run_baseline(path: Path) -> Speed:
@@ -270,7 +271,7 @@ def baseline(path: Path) -> Speed:
         for r in rows
     ]
     collator = DataCollatorForSeq2Seq(load_tokenizer(plan.base_folder))
-    Plain(model=model, args=arguments, train_dataset=data, data_collator=collator, callbacks=[Timer()]).train()  # type: ignore[arg-type]
+    Plain(model=model, args=arguments, train_dataset=data, data_collator=collator, callbacks=[Timer()]).train()
     tokens = sum(len(r["tokens"]) for r in rows[BATCH * ACCUMULATION :])
     wall, cpu = (last - first for first, last in zip(marks[0], marks[-1], strict=True))
     return Speed(tokens, wall, cpu, textbook_loss(model.cpu(), held_out), len(marks))
