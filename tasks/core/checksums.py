@@ -24,9 +24,9 @@ CARD_PREFIXES = re.compile(  # issuer ranges and their lengths, ISO/IEC 7812
           | 3[47]\d{13}                                                      # American Express
           | 3(?:0[0-5]|[689]\d)\d{11}                                        # Diners Club
           | 6(?:011|4[4-9]\d|5\d\d)\d{12}(?:\d{3})?                          # Discover
-          | 35(?:2[89]|[3-8]\d)\d{12}                                        # JCB
+          | 35\d{14} | (?:2131|1800)\d{11}                                   # JCB
           | 62\d{14,17}                                                      # UnionPay
-          | (?:5018|5020|5038|5893|6304|6759|676[1-3])\d{8,15}               # Maestro
+          | (?:5[0678]|6\d)\d{10,17}                                         # Maestro
         )""",
     re.VERBOSE,
 )

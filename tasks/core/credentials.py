@@ -23,6 +23,13 @@ CODE = re.compile(
     r"^https?://|[(){}\[\]$\\]|%[(s]|^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+$|^[A-Za-z_]+$|^[-+]?\d+(?:\.\d+)?$|^0[xob]\w{1,6}$"
 )
 
+PASSWORD_CODE = re.compile(  # passwords hold signs that elsewhere mean code
+    r"^https?://|^[A-Za-z_][A-Za-z_.]{2,}[(\[]|^\w[\w.]*\(.*\)$|^\$\{?[A-Za-z_]\w*\}?$|^%(?:\(\w+\))?[sdr]$|^\{"
+    r"|^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+$|^[A-Za-z_]+$|^[-+]?\d+(?:\.\d+)?$"
+)
+KINDS = [re.compile(kind) for kind in (r"[a-z]", r"[A-Z]", r"\d", r"[^\w]")]
+NO_LETTER = re.compile(r"[\d\W_]")
+
 
 def entropy_bits(text: str) -> float:
     """Return the Shannon entropy of the characters of `text`, in bits per character."""
@@ -30,12 +37,12 @@ def entropy_bits(text: str) -> float:
     return -sum(count / total * math.log2(count / total) for count in Counter(text).values()) if total else 0.0
 
 
-def looks_random(value: str, min_length: int) -> bool:
+def looks_random(value: str, min_length: int, code: re.Pattern[str] = CODE) -> bool:
     """Return whether `value` is more likely a secret than a word, a number, a piece of code or a placeholder."""
-    if len(value) < min_length or CODE.search(value) or PLACEHOLDERS.fullmatch(value):
+    if len(value) < min_length or code.search(value) or PLACEHOLDERS.fullmatch(value):
         return False
-    kinds = sum(bool(re.search(kind, value)) for kind in (r"[a-z]", r"[A-Z]", r"\d", r"[^\w]"))
-    return kinds >= 2 and bool(re.search(r"[\d\W_]", value)) and entropy_bits(value) >= MIN_ENTROPY_BITS
+    kinds = sum(bool(kind.search(value)) for kind in KINDS)
+    return kinds >= 2 and bool(NO_LETTER.search(value)) and entropy_bits(value) >= MIN_ENTROPY_BITS
 
 
 def _assigned(match: re.Match[str]) -> Bounds | None:
@@ -43,9 +50,11 @@ def _assigned(match: re.Match[str]) -> Bounds | None:
     before = re.search(r"[\w-]{0,30}$", text[max(match.start() - 30, 0) : match.start()])
     name = (before.group() if before else "") + match["name"]
     value = match["value"].rstrip(".,;:)\\")
-    if not SECRET_NAME.search(name) or not looks_random(value, 6 if PASSWORD_NAME.search(name) else MIN_TOKEN_LENGTH):
+    if not SECRET_NAME.search(name):
         return None
-    return start, start + len(value)
+    is_password = PASSWORD_NAME.search(name)
+    is_secret = looks_random(value, 6, PASSWORD_CODE) if is_password else looks_random(value, MIN_TOKEN_LENGTH)
+    return (start, start + len(value)) if is_secret else None
 
 
 def _token(match: re.Match[str]) -> Bounds | None:

@@ -140,8 +140,10 @@ class PersonNames:
         for match in RUN.finditer(text):
             words = _words(match)
             first = next((i for i in range(len(words) - 1) if self._starts_name(words[i], words[i + 1 :])), None)
-            if first is not None:
-                yield from _alone(text, _trimmed(words[first:]))
+            if first is None:
+                continue
+            whole = RUN.match(text, words[first].start)  # a word before the name may have used up the run's length
+            yield from _alone(text, _trimmed(_words(whole) if whole else words[first:]))
 
     def _titled(self, text: str) -> Iterator[Span]:
         for match in TITLED.finditer(text):
@@ -201,7 +203,9 @@ class PersonNames:
         return word in self.lists.given and word not in COMMON_WORDS and word not in NO_SURNAMES
 
     def _is_family(self, word: str) -> bool:
-        return word in self.lists.family and word not in COMMON_WORDS and word not in NO_SURNAMES
+        if word in COMMON_WORDS or word in NO_SURNAMES:
+            return False
+        return word in self.lists.family or ("-" in word and any(map(self._is_family, word.split("-"))))
 
     def _holds_known(self, texts: pl.Series) -> pl.Series:
         runs = _extracted(texts, rf"{LOOSE_WORD}(?:{LOOSE_NEXT})+")
@@ -211,7 +215,7 @@ class PersonNames:
 
     def _is_promising(self, run: str) -> bool:
         given, family = self.lists.given, self.lists.family
-        return any(word in given or word in family or word[-2:] in ("'s", "’s") for word in run.split())
+        return any(w in given or w in family or "-" in w or w[-2:] in ("'s", "’s") for w in run.split())
 
 
 def _hint(regex: str) -> Suspicion:
@@ -262,6 +266,12 @@ def _cannot_end(word: str, *, is_third: bool) -> bool:
 
 
 def _alone(text: str, words: list[Word]) -> Iterator[Span]:
-    start, end = words[0].start, words[-1].end - (2 if words[-1].text.endswith(("'s", "’s")) else 0)
-    if stands_alone(text, start, end) and text[max(start - 1, 0) : start] not in (".", "@", "/", "\\", "#"):
-        yield Span(start, end, NAME)
+    """Yield the words as a name, from the right without those that are part of something longer: `Julie Stokes PhD`."""
+    start = words[0].start
+    if not starts_word(text, start) or text[max(start - 1, 0) : start] in (".", "@", "/", "\\", "#"):
+        return
+    for word in reversed(words):
+        end = word.end - (2 if word.text.endswith(("'s", "’s")) else 0)
+        if stands_alone(text, start, end):
+            yield Span(start, end, NAME)
+            return

@@ -88,19 +88,25 @@ def _ipv6(match: re.Match[str]) -> Bounds | None:
     text, (start, end) = match.string, match.span()
     candidate = match.group().rstrip(":") if not match.group().endswith("::") else match.group()
     end = start + len(candidate)
-    groups = [group for group in candidate.split(":") if group]
-    if not stands_alone(text, start, end) or text[max(start - 1, 0) : start] == ":" or not _is_routable_v6(candidate):
+    if not stands_alone(text, start, end) or text[max(start - 1, 0) : start] == ":":
         return None
-    return (start, end) if len(groups) >= 3 or (len(groups) == 2 and groups[0].lower().startswith("fe80")) else None
+    return (start, end) if _is_address_v6(candidate) else None
 
 
-def _is_routable_v6(text: str) -> bool:
-    """Return whether `text` is a global, local or multicast one; `1::2` is far more often a slice."""
+def _is_address_v6(text: str) -> bool:
+    """Return whether `text` is a whole address, or a shortened global, local or multicast one.
+
+    `1::2` is a slice far more often than an address.
+    """
     try:
-        address = ipaddress.IPv6Address(text)
+        address = int(ipaddress.IPv6Address(text))
     except ValueError:
         return False
-    return int(address) >> 125 == 1 or int(address) >> 120 >= 0xFC
+    groups = [group for group in text.split(":") if group]
+    if address in (0, 1) or len(groups) == 8:
+        return address not in (0, 1)
+    is_routable = address >> 125 == 1 or address >> 120 >= 0xFC
+    return is_routable and (len(groups) >= 3 or (len(groups) == 2 and address >> 118 == 0b1111111010))
 
 
 def _digits(text: str) -> int:
@@ -108,7 +114,7 @@ def _digits(text: str) -> int:
 
 
 def _phone_international(match: re.Match[str]) -> Bounds | None:
-    text, number = match.string, match.group()
+    text, number = match.string, match["number"]
     separators = re.sub(r"[+\d]", "", number)
     if not 9 <= _digits(number) <= 15 or separators == "." or not stands_alone(text, *match.span(), also="+"):
         return None
@@ -132,6 +138,13 @@ def _phone_national(match: re.Match[str]) -> Bounds | None:
     return _phone_north_american(match)
 
 
+def _phone_without_separators(match: re.Match[str]) -> Bounds | None:
+    """Accept a trunk number, as in Britain and France; ten digits may be an ISBN as well."""
+    digits = match["number"]
+    is_isbn = len(digits) == 10 and sum(int(digit) * (10 - i) for i, digit in enumerate(digits)) % 11 == 0
+    return None if is_isbn or digits in "01234567890" else _phone_national(match)
+
+
 def _phone_after_cue(match: re.Match[str]) -> Bounds | None:
     start, end = match.span("number")
     number = match["number"]
@@ -153,7 +166,7 @@ SIX_DIGITS = r"[0-9](?:[^0-9A-Za-z]{0,4}[0-9]){5}"
 EMAIL = Pattern("EMAIL", r"@(?:[\w-]{1,63}\.){1,6}[^\W\d_]{2,24}", _email, hint=r"[\w.%+'-]@[\w-]+\.\w")
 IPV4 = Pattern("IP", r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}", _ipv4)
 IPV6 = Pattern(
-    "IP", r"[0-9A-Fa-f]{4}:(?:[0-9A-Fa-f]{0,4}:){1,6}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]{0,4})", _ipv6
+    "IP", r"[0-9A-Fa-f]{1,4}:(?:[0-9A-Fa-f]{0,4}:){1,6}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]{0,4})", _ipv6
 )
 NUMBERS = (  # each holds six digits
     Pattern(
@@ -162,7 +175,9 @@ NUMBERS = (  # each holds six digits
         _card,
     ),
     Pattern("IBAN", r"[A-Z]{2}[0-9]{2}[ -]?[A-Z0-9]{4}[ -]?[A-Z0-9]{4}", _iban),
-    Pattern("PHONE", r"(?:\+|00)[1-9][0-9]{0,2}(?:[ ./-]?[(]?[0-9][)]?){6,13}" + EXTENSION, _phone_international),
+    Pattern(
+        "PHONE", r"(?P<number>(?:\+|00)[1-9][0-9]{0,2}(?:[ ./-]?[(]?[0-9][)]?){6,13})" + EXTENSION, _phone_international
+    ),
     Pattern(
         "PHONE",
         r"(?P<number>(?:1[ .-])?(?:\([2-9][0-9]{2}\) ?[2-9][0-9]{2}[ .-]|[2-9][0-9]{2}(?:-[2-9][0-9]{2}-"
@@ -170,7 +185,12 @@ NUMBERS = (  # each holds six digits
         _phone_north_american,
     ),
     Pattern("PHONE", r"(?P<number>0[1-9](?:[ .-][0-9]{2}){4})", _phone_national),
-    Pattern("PHONE", r"(?P<number>\(?0[1-9][0-9]{1,4}\)?[ /-]{1,3}[0-9]{3,8}(?:[ -][0-9]{1,6}){0,3})", _phone_national),
+    Pattern("PHONE", r"(?P<number>0[1-9][0-9]{8,9})", _phone_without_separators),
+    Pattern(
+        "PHONE",
+        r"(?P<number>(?:\(0[1-9][0-9]{1,4}\)[ /-]{0,3}|0[1-9][0-9]{1,4}[ /-]{1,3})[0-9]{3,8}(?:[ -][0-9]{1,6}){0,3})",
+        _phone_national,
+    ),
 )
 PHONE_AFTER_CUE = Pattern(
     "PHONE", PHONE_CUES + r"(?P<number>\(?\+?[0-9](?:[ ()./-]{0,4}[0-9]){5,16})", _phone_after_cue

@@ -45,6 +45,9 @@ def found(text: str) -> list[str]:
         ("call J. R. Whitfield now", "J. R. Whitfield"),
         ("Zed Quux <zq@corp.example>", "Zed Quux"),
         ("Jane Doe Last Name", "Jane Doe"),
+        ("Mrs. Julie Stokes PhD left", "Julie Stokes"),
+        ("Maria Doe-Unlisted left", "Maria Doe-Unlisted"),
+        ("Yesterday Carlos Jane Doe Mendoza left", "Carlos Jane Doe Mendoza"),
     ],
 )
 def test_names_are_found(text: str, name: str) -> None:
