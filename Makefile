@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types imports bench chaos clean
+.PHONY: help setup run test coverage lint types imports bench chaos clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,8 +20,11 @@ $(READY): pyproject.toml requirements.lock
 run: $(READY) ## retrain once on the default configuration: curate, finetune, evaluate, decide
 	$(BIN)/ratchet run --reason 'make run'
 
-test: $(READY) ## every test, with coverage of tasks/core
-	$(BIN)/python -m pytest --cov --cov-report=
+test: $(READY) ## every test; TESTS='-m "not slow"' leaves out what trains or answers with the real model
+	$(BIN)/python -m pytest $(TESTS)
+
+coverage: $(READY) ## every test, with coverage of tasks/core
+	$(BIN)/python -m pytest --cov --cov-report= $(TESTS)
 	$(BIN)/coverage report --include='tasks/core/*' --fail-under=95
 
 lint: $(READY) ## style, types and import contracts

@@ -3,7 +3,17 @@
 import logging
 import sys
 
-CHATTY = ("absl", "gguf", "httpx", "httpcore", "matplotlib", "filelock", "great_expectations", "openai", "sentence_transformers")
+CHATTY = (
+    "absl",
+    "gguf",
+    "httpx",
+    "httpcore",
+    "matplotlib",
+    "filelock",
+    "great_expectations",
+    "openai",
+    "sentence_transformers",
+)
 
 
 def configure_logging() -> None:

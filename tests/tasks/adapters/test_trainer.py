@@ -181,7 +181,10 @@ def test_a_checkpoint_that_was_being_written_does_not_count(
 
 def test_no_rank_outlives_a_stage_that_is_killed(plan: TrainingPlan, tmp_path: Path) -> None:
     folder = prepare(plan, tmp_path)
-    code = f"from pathlib import Path; from tasks.adapters import launcher; launcher.train(Path({str(folder)!r}), launcher='torchrun')"
+    code = (
+        "from pathlib import Path; from tasks.adapters import launcher; "
+        f"launcher.train(Path({str(folder)!r}), launcher='torchrun')"
+    )
     stage = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.getcwd()})  # noqa: PTH109
     wait_for(reached(folder, 2))
     family = psutil.Process(stage.pid).children(recursive=True)
