@@ -90,6 +90,7 @@ class OpenVinoEngine:
 
     def _admit(self, index: int, prompt: str, max_new_tokens: int, running: list[_Request], keep: OnAnswer) -> None:
         import numpy as np
+
         openvino, openvino_genai = _openvino()
 
         ids = self._tokenizer.encode(prompt, add_special_tokens=False).ids
