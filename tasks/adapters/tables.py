@@ -79,10 +79,15 @@ def table_writer(path: Path, schema: pa.Schema) -> Iterator[Writer]:
     part.replace(path)
 
 
-def read_batches(path: Path, columns: list[str] | None = None, rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
-    """Yield frames of at most `rows` rows in file order; memory does not grow with the file."""
+def read_batches(
+    path: Path, columns: list[str] | None = None, rows: int = BATCH_ROWS, every: int = 1
+) -> Iterator[pl.DataFrame]:
+    """Yield frames of at most `rows` rows in file order; memory does not grow with the file.
+
+    every: read the first of so many row groups alone, for a sample.
+    """
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(rows, columns=columns):
+        for batch in file.iter_batches(rows, range(0, file.num_row_groups, every), columns=columns):
             frame = pl.from_arrow(batch)
             assert isinstance(frame, pl.DataFrame)
             yield frame

@@ -58,13 +58,13 @@ def _any_of(cues: tuple[str, ...]) -> str:
     )
 
 
-STRONG_CUE, WEAK_CUE = _any_of(STRONG_CUES), _any_of(WEAK_CUES)
+STRONG_CUE, WEAK_CUE, CUE = _any_of(STRONG_CUES), _any_of(WEAK_CUES), _any_of(STRONG_CUES + WEAK_CUES)
 INTRODUCED = re.compile(rf"{STRONG_CUE}\s{{1,2}}(?P<name>{WORD}(?:{REST})?)")
 MENTIONED = re.compile(rf"{WEAK_CUE}[ \n](?P<name>(?P<initials>(?:{INITIAL} ?){{0,3}}){WORD}(?:{REST})?)")
 # Polars compiles what it extracts at every call: without counted repetition that takes a tenth of the time.
 LOOSE_WORD = rf"[{UPPER}][{UPPER}{LOWER}'’.-]*"
 LOOSE_NEXT = rf"(?: |\n[ \t]*)(?:{PARTICLE} )*{LOOSE_WORD}"
-LOOSE_MENTION = rf"{WEAK_CUE}[ \n]{LOOSE_WORD}(?:{LOOSE_NEXT})*"
+LOOSE_MENTION = rf"{CUE}\s{{1,2}}{LOOSE_WORD}(?:{LOOSE_NEXT})*"
 REVERSED = re.compile(
     rf"(?P<before>(?:{WORD}|{INITIAL}) )?(?P<last>{WORD}), (?P<first>{WORD})(?: {INITIAL}|(?P<after> {WORD}))?"
 )
@@ -110,8 +110,7 @@ class PersonNames:
         return [
             NameRule(self._holds_known, self._known),
             NameRule(_hint(rf"{TITLE} (?:{INITIAL} ?){{0,3}}[{UPPER}]"), self._titled),
-            NameRule(_hint(rf"{STRONG_CUE}\s{{1,2}}[{UPPER}]"), self._introduced),
-            NameRule(_candidates(rf"{WEAK_CUE}[ \n][{UPPER}]", LOOSE_MENTION, self._mentioned), self._mentioned),
+            NameRule(_candidates(rf"{CUE}\s{{1,2}}[{UPPER}]", LOOSE_MENTION, self._cued), self._cued),
             NameRule(
                 _candidates(rf"[{LOWER}], [{UPPER}][{LOWER}'’]", rf"{LOOSE_WORD}, {LOOSE_WORD}", self._reversed),
                 self._reversed,
@@ -150,6 +149,10 @@ class PersonNames:
             words = _trimmed(_words(match, "name"))
             if starts_word(text, match.start()) and words[0].text not in NO_SURNAMES:
                 yield from _alone(text, words)
+
+    def _cued(self, text: str) -> Iterator[Span]:
+        yield from self._introduced(text)
+        yield from self._mentioned(text)
 
     def _introduced(self, text: str) -> Iterator[Span]:
         for match in INTRODUCED.finditer(text):

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tasks.adapters.language import LanguageIdentifier
 
 DROPPED = "dropped.jsonl"
+HEADER_SAMPLE = 20_000  # documents, about: headers and footers show in a part of them
 OUTER_DEPTH = 3  # lines at either end of a document that may be header or footer
 PATTERNS = (  # plain classes and no counted repetition keep their union fast
     r"(?:we use|this (?:web)?site uses) cookies.*",
@@ -225,9 +226,10 @@ class _Repeated:
 
 
 def _repeated_lines(config: Config, documents: Path) -> _Repeated:
-    """Count outer lines over all documents; lines seen once in a batch are forgotten, so that memory stays small."""
+    """Count outer lines over a sample; lines seen once in a batch are forgotten, so that memory stays small."""
+    every = max(1, num_rows(documents) // HEADER_SAMPLE)
     totals, heads, tails = Counter[str](), Counter[tuple[str, str]](), Counter[tuple[str, str]]()
-    for batch in read_batches(documents, columns=["text", "source"]):
+    for batch in read_batches(documents, columns=["text", "source"], every=every):
         sources = batch["source"].fill_null("")
         totals.update(sources.to_list())
         outer = plain_text.outer_lines(batch["text"].fill_null(""), OUTER_DEPTH)

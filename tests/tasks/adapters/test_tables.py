@@ -41,3 +41,13 @@ def test_a_table_appears_only_when_it_is_whole(tmp_path: Path) -> None:
         writer.write(documents(1))
         raise RuntimeError
     assert not (tmp_path / "d.parquet").exists()
+
+
+def test_a_sample_reads_the_first_of_so_many_row_groups(tmp_path: Path) -> None:
+    path = tmp_path / "documents.parquet"
+    with table_writer(path, DOCUMENT_SCHEMA) as writer:
+        for number in range(5):
+            row = dict.fromkeys(DOCUMENT_SCHEMA.names, "") | {"id": str(number)}
+            writer.write(pl.DataFrame([row]))
+    assert [batch["id"][0] for batch in read_batches(path, every=2)] == ["0", "2", "4"]
+    assert [batch.columns for batch in read_batches(path, columns=["id"], every=5)] == [["id"]]
