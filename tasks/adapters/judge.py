@@ -33,6 +33,8 @@ FAITHFULNESS = JUDGED[:1]
 FAITHFUL_FROM = 0.8
 """Share of an answer's statements that must be borne out; short answers have one to three."""
 MAX_REASON_CHARS = 200
+QUIET = {"absl": logging.WARNING, "httpx2": logging.WARNING, "instructor": logging.CRITICAL}
+"""Libraries that write a line an answer or call; what went wrong is in the item's status."""
 
 Embed = Callable[[Sequence[str]], np.ndarray]
 OnDone = Callable[[int], None]
@@ -234,7 +236,8 @@ def _reason(error: Exception) -> str:
 
 def _stay_silent() -> None:
     os.environ["RAGAS_DO_NOT_TRACK"] = "true"  # before the import, which reads it
-    logging.getLogger("absl").setLevel(logging.WARNING)  # one line an answer otherwise
+    for name, level in QUIET.items():
+        logging.getLogger(name).setLevel(level)
     from ragas import _analytics
 
     analytics: Any = _analytics

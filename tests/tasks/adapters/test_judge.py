@@ -1,8 +1,7 @@
 import json
 import threading
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -165,20 +164,29 @@ def test_an_address_that_is_none_is_refused_in_one_sentence() -> None:
         check_endpoint(JudgeSpec("judge:80", "m"))
 
 
+@dataclass
+class SmallModel:
+    """The embedded model behind an OpenAI-compatible endpoint, and which of its replies were cut off."""
+
+    url: str
+    cut: list[bool] = field(default_factory=list)
+
+
 @pytest.fixture
-def small_model_endpoint(settings: Settings) -> Iterator[str]:
-    """The embedded model behind an OpenAI-compatible endpoint."""
+def small_model(settings: Settings) -> Iterator[SmallModel]:
     base = resolve(EMBEDDED, settings.model_cache)
     tokenizer, weights = load_tokenizer(base.folder), merged_gguf(base, None, settings.model_cache)
     engine = open_engine(EngineSpec("openvino", weights, base.folder, "f32", threads=settings.threads))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _serve(engine, tokenizer))
+    model = SmallModel("")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _serve(engine, tokenizer, model))
+    model.url = f"http://127.0.0.1:{server.server_port}/v1"
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
+    yield model
     server.shutdown()
     server.server_close()
 
 
-def _serve(engine: Engine, tokenizer: Any) -> type[BaseHTTPRequestHandler]:
+def _serve(engine: Engine, tokenizer: Any, model: SmallModel) -> type[BaseHTTPRequestHandler]:
     turn = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -186,12 +194,12 @@ def _serve(engine: Engine, tokenizer: Any) -> type[BaseHTTPRequestHandler]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             prompt = tokenizer.apply_chat_template(body["messages"], tokenize=False, add_generation_prompt=True)
             with turn:
-                answer = engine.answer([prompt], min(body["max_tokens"], 128))[0]
+                answer = engine.answer([prompt], body["max_tokens"])[0]
+            model.cut.append(answer.completion_tokens >= body["max_tokens"])
             message = {"role": "assistant", "content": answer.text}
-            choice = {"index": 0, "finish_reason": "stop", "message": message}
-            data = json.dumps(
-                {"id": "1", "object": "chat.completion", "created": int(time.time()), "model": "m", "choices": [choice]}
-            )
+            choice = {"index": 0, "finish_reason": "length" if model.cut[-1] else "stop", "message": message}
+            reply = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+            data = json.dumps(reply)
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
@@ -205,10 +213,14 @@ def _serve(engine: Engine, tokenizer: Any) -> type[BaseHTTPRequestHandler]:
 
 
 @pytest.mark.slow
-def test_the_embedded_model_does_not_pass_as_a_judge(small_model_endpoint: str, repository: Path) -> None:
-    pairs = read_pairs(repository / "configs/finetune/judge_pairs.jsonl")[:8]
-    judge = Judge(JudgeSpec(small_model_endpoint, "smollm2", concurrency=2, timeout_s=120), embed)
-    admission = admit(pairs, judge.verdicts(pairs), 0.75)
+def test_the_embedded_model_does_not_pass_as_a_judge(small_model: SmallModel, repository: Path) -> None:
+    pairs = read_pairs(repository / "configs/finetune/judge_pairs.jsonl")[:4:2]  # one of each label
+    judge = Judge(JudgeSpec(small_model.url, "smollm2", concurrency=1, timeout_s=300, max_tokens=400), embed)
+    verdicts = [judge.verdicts([pair])[0] for pair in pairs]
+    admission = admit(pairs, verdicts, 0.75)
     assert not admission.admitted
     assert admission.balanced_accuracy is not None
     assert admission.balanced_accuracy < 0.75
+    assert sum(small_model.cut) < len(small_model.cut) / 2, (
+        "most replies were cut off: this says nothing about the model"
+    )
