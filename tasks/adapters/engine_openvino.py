@@ -154,6 +154,7 @@ class OpenVinoEngine:
         properties: dict[str, object] = {
             "INFERENCE_NUM_THREADS": self._spec.threads,
             "INFERENCE_PRECISION_HINT": self._spec.precision,
+            "ENABLE_CPU_PINNING": False,  # else every process sits on the same first core
         }
         if self._spec.precision == "f32":
             properties["KV_CACHE_PRECISION"] = "f16"
