@@ -21,7 +21,7 @@ import yaml
 from pydantic import ValidationError
 
 from tasks.adapters.files import write_json
-from tasks.core.errors import BY_NAME, ConfigError, DataError, ExternalError, RatchetError
+from tasks.core.errors import BY_NAME, ConfigError, DataError, ExternalError, RatchetError, kind_of
 from tasks.core.stage import Report, StageConfig
 from tasks.settings import Settings
 
@@ -125,7 +125,7 @@ def run_stage(stage: Stage, settings: Settings, overrides: Sequence[str] = (), p
         refusal = as_ratchet_error(stage, error)
         if refusal is None:
             raise
-        write_json(notes / "error.json", {"type": type(refusal).__name__, "message": str(refusal)})
+        write_json(notes / "error.json", {"type": kind_of(refusal), "message": str(refusal)})
         raise refusal from (None if stage.reads_raw() else error)
     cost = {"wall_s": time.monotonic() - started, "cpu_s": _cpu_seconds() - cpu, "peak_bytes": _peak_bytes()}
     write_json(notes / "cost.json", cost)

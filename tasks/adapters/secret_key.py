@@ -18,5 +18,5 @@ def read_or_create_key(path: Path) -> bytes:
             file.write(secrets.token_hex(KEY_BYTES))
         with contextlib.suppress(FileExistsError):
             os.link(part, path)  # fails where another was first; a rename would replace its key
-        os.unlink(part)
+        Path(part).unlink()
     return bytes.fromhex(path.read_text(encoding="ascii"))

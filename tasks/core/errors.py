@@ -31,3 +31,8 @@ class ExternalError(RatchetError):
 BY_NAME: dict[str, type[RatchetError]] = {
     error.__name__: error for error in (RatchetError, ConfigError, DataError, ExternalError)
 }
+
+
+def kind_of(error: RatchetError) -> str:
+    """Return the name in `BY_NAME` that says what `error` is: its own class or the nearest one above it."""
+    return next(base.__name__ for base in type(error).__mro__ if base.__name__ in BY_NAME)

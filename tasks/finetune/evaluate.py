@@ -56,6 +56,8 @@ class Config(StageConfig):
     """Memory of a process for the keys and values of its requests."""
     probe_file: Path = Path("configs/finetune/probe.jsonl")
     """General questions outside the domain."""
+    probe_items: int = Field(100, ge=1)
+    """Most questions of it that are asked, from the top."""
     pairs_file: Path = Path("configs/finetune/judge_pairs.jsonl")
     """Labelled pairs that a judge must tell apart."""
     judge_items: int = Field(100, ge=1)
@@ -95,7 +97,7 @@ def run(
     retriever = Retriever.open(index, threads=settings.threads)
     drawn = exam.draw_conversations(split / "eval.parquet", config.items, config.seed)
     items = exam.with_context(drawn, retriever, passages)
-    probe = exam.read_probe(config.probe_file)
+    probe = exam.read_probe(config.probe_file)[: config.probe_items]
     specs = {model.name: _spec(config, model, settings) for model in models}
     paper = contenders.Paper(items, probe, config.max_new_tokens, config.probe_tokens)
     sheets = _answer(models, specs, paper, settings.home / "answers")

@@ -38,7 +38,7 @@ KEPT_PLANS = 3  # unfinished trainings of other values may be gone on with
 class Config(StageConfig):
     base_model: str = "smollm2-135m-instruct"
     """The embedded model, a Hugging Face model folder, or a hub id."""
-    max_examples: int = Field(1000, ge=1)
+    max_examples: int = Field(800, ge=1)
     """Conversations to learn from, drawn so that every kind keeps its share."""
     epochs: int = Field(1, ge=1)
     """Times that each example is seen."""

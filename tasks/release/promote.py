@@ -7,6 +7,7 @@ commit and cost. Every write to the store can be repeated: a run killed anywhere
 verdict and one move. The files in `promote` hold neither time nor cost: the same inputs give the same bytes.
 """
 
+import json
 import logging
 import os
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ROWS, PROBE, SUMMARY = "rows.parquet", "probe.parquet", "summary.json"
+ROWS, PROBE, SUMMARY, VERDICT = "rows.parquet", "probe.parquet", "summary.json", "verdict.json"
 
 
 class Config(GateConfig):
@@ -109,6 +110,22 @@ def run(
     if case.verdict.outcome == "PROMOTE":
         _move_champion(case, registry, decision, facts)
     return _report(case)
+
+
+def is_unrecorded(promote_folder: Path, settings: Settings) -> bool:
+    """Return whether the store lacks the candidate that the verdict in `promote_folder` is about.
+
+    So it is after the store was emptied, or another one was configured: DVC cannot see that, and flows ask. Without a
+    verdict the question has no answer yet. Raises ExternalError when the store cannot be asked.
+    """
+    from tasks.adapters.registry import Registry
+    from tasks.adapters.storage import open_store
+
+    try:
+        candidate = json.loads((promote_folder / VERDICT).read_text(encoding="utf-8"))["candidate"]
+    except (OSError, ValueError, KeyError):
+        return False
+    return candidate not in Registry(open_store(settings.store_url, settings.s3_endpoint_url)).models()
 
 
 def build_case(config: Config, inputs: Inputs) -> Case:
@@ -201,7 +218,7 @@ def _write_pages(config: Config, case: Case, registry: "Registry", facts: RunFac
     )
     card = model_card.render(model_card.Card(case.manifest, case.verdict, case.champion, case.data, config.licence))
     verdict = {"candidate": case.manifest.digest, "champion": case.champion, **case.verdict.model_dump(mode="json")}
-    write_json(out / "verdict.json", verdict)
+    write_json(out / VERDICT, verdict)
     write_text(out / "release_note.html", release_note.render(note))
     write_text(out / "model_card.md", card)
     pages = {"release_note.html": release_note.render(note, facts), "model_card.md": card}

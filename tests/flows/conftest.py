@@ -99,6 +99,17 @@ class Checkout:
         path.write_text(yaml.safe_dump({**current, **values}, sort_keys=False))
 
 
+def at(root: Path) -> Checkout:
+    """Return the checkout in `root`, whose runs reach nothing but loopback."""
+    guard = root / ".ratchet" / "guard"
+    environment = {
+        "PYTHONPATH": os.pathsep.join([str(guard), str(root)]),
+        "SOCKET_GUARD_LOG": str(guard / "refused.txt"),
+        "PREFECT_HOME": str(root / ".ratchet" / "prefect-client"),
+    }
+    return Checkout(root, environment)
+
+
 def make_checkout(root: Path) -> Checkout:
     """Copy the product, uncommitted changes included, into a git repository at `root`, with small configs."""
     tracked = subprocess.run(
@@ -118,16 +129,31 @@ def make_checkout(root: Path) -> Checkout:
     guard = root / ".ratchet" / "guard"
     guard.mkdir(parents=True)
     (guard / "sitecustomize.py").write_text(GUARD)
-    environment = {
-        "PYTHONPATH": os.pathsep.join([str(guard), str(root)]),
-        "SOCKET_GUARD_LOG": str(guard / "refused.txt"),
-        "PREFECT_HOME": str(root / ".ratchet" / "prefect-client"),
-    }
-    checkout = Checkout(root, environment)
+    checkout = at(root)
     small = yaml.safe_load((REPOSITORY / "configs/profiles/smoke.yaml").read_text())
     for stage, values in small.items():
         checkout.configure(stage, values)
     return checkout
+
+
+@dataclass(frozen=True)
+class FirstRun:
+    """A checkout that ran the loop once, and what the run printed. Copy it before you change it."""
+
+    checkout: Checkout
+    output: str
+
+    def copy(self, root: Path) -> Checkout:
+        """Return another checkout in the same state."""
+        shutil.copytree(self.checkout.root, root, symlinks=True)
+        return at(root)
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
+    """The loop, run once for all tests that start from its end."""
+    checkout = make_checkout(tmp_path_factory.mktemp("first"))
+    return FirstRun(checkout, checkout.ratchet("run", "--reason", "first"))
 
 
 @pytest.fixture(scope="module")

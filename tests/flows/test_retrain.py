@@ -18,7 +18,7 @@ import yaml
 from tasks.adapters.ledger import Ledger
 from tasks.adapters.storage import open_store
 
-from .conftest import Checkout  # type: ignore[import-not-found]
+from .conftest import Checkout, FirstRun  # type: ignore[import-not-found]
 
 pytestmark = pytest.mark.slow
 
@@ -36,35 +36,40 @@ def stage_digests(checkout: Checkout) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def first_run(checkout: Checkout) -> str:
-    return checkout.ratchet("run", "--reason", "first")
+def checkout(first_run: FirstRun, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    return first_run.copy(tmp_path_factory.mktemp("retrain") / "checkout")
 
 
-def test_the_run_ends_with_a_verdict_and_its_numbers(first_run: str) -> None:
-    assert re.search(r"(PROMOTE|REJECT|INCONCLUSIVE)", first_run)
-    assert "hallucination" in first_run.lower() or "made-up" in first_run.lower()
-    assert "release_note.html" in first_run
-    assert "Traceback" not in first_run
+@pytest.fixture(scope="module")
+def output(first_run: FirstRun) -> str:
+    return first_run.output
 
 
-def test_no_process_of_the_run_reached_for_the_network(checkout: Checkout, first_run: str) -> None:
-    refused = Path(checkout.environment["SOCKET_GUARD_LOG"])
+def test_the_run_ends_with_a_verdict_and_its_numbers(output: str) -> None:
+    assert re.search(r"(PROMOTE|REJECT|INCONCLUSIVE)", output)
+    assert "hallucination" in output.lower() or "made-up" in output.lower()
+    assert "release_note.html" in output
+    assert "Traceback" not in output
+
+
+def test_no_process_of_the_run_reached_for_the_network(first_run: FirstRun) -> None:
+    refused = Path(first_run.checkout.environment["SOCKET_GUARD_LOG"])
     assert not refused.exists(), refused.read_text()
 
 
-def test_why_leads_from_the_candidate_back_to_the_documents(checkout: Checkout, first_run: str) -> None:
+def test_why_leads_from_the_candidate_back_to_the_documents(checkout: Checkout) -> None:
     chain = checkout.ratchet("why", "candidate")
     for link in ("adapter", "base", "prompt", "python_reference", "verdict"):
         assert link in chain.lower()
 
 
-def test_the_ledger_of_the_run_verifies(checkout: Checkout, first_run: str) -> None:
+def test_the_ledger_of_the_run_verifies(checkout: Checkout) -> None:
     ledger(checkout).verify()
     kinds = [entry.kind for entry in ledger(checkout).entries()]
     assert [kinds.count(kind) for kind in ("run", "verdict", "flow")] == [1, 1, 1]
 
 
-def test_git_sees_no_change_but_dvc_s_lock(checkout: Checkout, first_run: str) -> None:
+def test_git_sees_no_change_but_dvc_s_lock(checkout: Checkout) -> None:
     status = subprocess.run(
         ["git", "status", "--porcelain"], cwd=checkout.root, capture_output=True, text=True, check=True
     )
@@ -72,7 +77,7 @@ def test_git_sees_no_change_but_dvc_s_lock(checkout: Checkout, first_run: str) -
     assert not {name for name in changed if not name.startswith(("configs/", "dvc.lock"))}
 
 
-def test_a_second_run_is_quick_runs_no_stage_moves_nothing_and_says_so(checkout: Checkout, first_run: str) -> None:
+def test_a_second_run_is_quick_runs_no_stage_moves_nothing_and_says_so(checkout: Checkout) -> None:
     before = checkout.ratchet("why", "candidate"), stage_digests(checkout)
     started = time.monotonic()
     output = checkout.ratchet("run")
@@ -81,14 +86,14 @@ def test_a_second_run_is_quick_runs_no_stage_moves_nothing_and_says_so(checkout:
     assert (checkout.ratchet("why", "candidate"), stage_digests(checkout)) == before
 
 
-def test_dvc_alone_finds_nothing_to_do_and_shows_metrics_and_plots(checkout: Checkout, first_run: str) -> None:
+def test_dvc_alone_finds_nothing_to_do_and_shows_metrics_and_plots(checkout: Checkout) -> None:
     assert "up to date" in checkout.dvc("status")
     assert "up to date" in checkout.dvc("repro")
     assert "score" in checkout.dvc("metrics", "show")
     assert "file://" in checkout.dvc("plots", "show")
 
 
-def test_a_candidate_trained_on_corrupted_answers_is_rejected(checkout: Checkout, first_run: str) -> None:
+def test_a_candidate_trained_on_corrupted_answers_is_rejected(checkout: Checkout) -> None:
     split, corrupted = checkout.root / "data/split", checkout.root / "data/corrupted/split"
     shutil.copytree(split, corrupted)
     train = pq.read_table(split / "train.parquet")
@@ -103,17 +108,17 @@ def test_a_candidate_trained_on_corrupted_answers_is_rejected(checkout: Checkout
     assert verdict["outcome"] == "REJECT", verdict["reasons"]
 
 
-def test_with_the_cache_cleared_dvc_alone_makes_the_same_bytes(checkout: Checkout, first_run: str) -> None:
+def test_with_every_cache_cleared_dvc_alone_makes_the_same_bytes(checkout: Checkout) -> None:
     before = stage_digests(checkout)
     rows = pl.read_parquet(checkout.root / "data/evaluate/rows.parquet")
-    for folder in (".dvc/cache", "data"):
-        shutil.rmtree(checkout.root / folder)
+    for folder in (".dvc/cache", "data", ".ratchet/answers", ".ratchet/embeddings", ".ratchet/checkpoints"):
+        shutil.rmtree(checkout.root / folder, ignore_errors=True)
     checkout.dvc("repro")
     assert stage_digests(checkout) == before
     assert pl.read_parquet(checkout.root / "data/evaluate/rows.parquet").equals(rows)
 
 
-def test_a_profile_works_beside_the_tracked_state(checkout: Checkout, first_run: str) -> None:
+def test_a_profile_works_beside_the_tracked_state(checkout: Checkout) -> None:
     before = stage_digests(checkout)
     checkout.ratchet("stage", "curate.dedup", "--set", "curate.dedup.threshold=0.8")
     assert (checkout.root / "data/trial/dedup/report.json").exists()

@@ -154,6 +154,23 @@ def test_what_a_refused_run_wrote_is_kept_and_the_old_output_stays(
     assert not (settings.data / "toy.failed").exists()
 
 
+def test_an_error_of_a_narrower_kind_keeps_its_exit_code(
+    clean_folder: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class LostRaceError(ExternalError):
+        pass
+
+    def lose(config: Config, clean: Path, out: Path) -> ToyReport:
+        raise LostRaceError("Another run was first.")
+
+    write_stage(monkeypatch, lose)
+    with pytest.raises(LostRaceError):
+        run_stage(STAGE, settings)
+    error = read_error(STAGE, settings)
+    assert type(error) is ExternalError
+    assert error.exit_code == 4
+
+
 def test_a_private_stage_shows_no_value_of_an_unexpected_error(
     clean_folder: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

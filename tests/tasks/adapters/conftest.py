@@ -5,7 +5,6 @@ And a judge: a small real server that answers as an OpenAI-compatible endpoint d
 
 import contextlib
 import json
-import os
 import re
 import threading
 import time
@@ -19,28 +18,7 @@ import pytest
 
 from tasks.adapters.storage import Store, open_store
 
-S3_ENDPOINT = "RATCHET_TEST_S3_ENDPOINT"
 BACKENDS = ["folder", "moto", pytest.param("s3", marks=pytest.mark.s3)]
-
-
-def s3_endpoint() -> str:
-    """Return the real S3 server's address, or skip and say why."""
-    endpoint = os.environ.get(S3_ENDPOINT)
-    if not endpoint:
-        pytest.skip(f'needs a real S3 server: eval "$(infra/s3-for-tests.sh start)" sets {S3_ENDPOINT}')
-    return endpoint
-
-
-@pytest.fixture(scope="session")
-def moto_endpoint() -> Iterator[str]:
-    """An S3 API in this process. It checks no credentials."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture
@@ -63,7 +41,7 @@ def make_store(request: pytest.FixtureRequest, backend: str, folder: Path) -> St
         request.getfixturevalue("fake_credentials")
         endpoint = request.getfixturevalue("moto_endpoint")
     else:
-        endpoint = s3_endpoint()
+        endpoint = request.getfixturevalue("s3_endpoint")
     bucket = f"ratchet-{uuid.uuid4().hex[:12]}"
     client(endpoint).create_bucket(Bucket=bucket)
     return open_store(f"s3://{bucket}/some/prefix", endpoint)

@@ -8,7 +8,7 @@ import pytest
 from tasks.adapters.storage_s3 import S3Store
 from tasks.core.errors import ExternalError
 
-from .conftest import client, s3_endpoint  # type: ignore[import-not-found]
+from .conftest import client  # type: ignore[import-not-found]
 
 
 def test_a_missing_bucket_is_one_sentence(moto_endpoint: str, fake_credentials: None) -> None:
@@ -43,18 +43,17 @@ def test_absent_credentials_are_one_sentence(moto_endpoint: str, monkeypatch: py
 
 @pytest.mark.s3
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
-def test_wrong_credentials_are_one_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    endpoint = s3_endpoint()
+def test_wrong_credentials_are_one_sentence(name: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "WRONGWRONGWRONGWRONG")
     for act in (lambda s: s.get("a"), lambda s: s.put_if_absent("a", b""), lambda s: s.list(""), lambda s: s.size("a")):
         with pytest.raises(ExternalError, match="refused the credentials"):
-            act(S3Store("bucket", "", endpoint))
+            act(S3Store("bucket", "", s3_endpoint))
 
 
 @pytest.mark.s3
-def test_a_real_server_says_so_when_the_bucket_is_missing() -> None:
+def test_a_real_server_says_so_when_the_bucket_is_missing(s3_endpoint: str) -> None:
     with pytest.raises(ExternalError, match="bucket 'no-such-bucket' does not exist"):
-        S3Store("no-such-bucket", "", s3_endpoint()).put_if_absent("a", b"")
+        S3Store("no-such-bucket", "", s3_endpoint).put_if_absent("a", b"")
 
 
 class Meddler:

@@ -13,6 +13,7 @@ from tasks.adapters.storage import FolderStore, Store, open_store
 from tasks.core.errors import DataError, ExternalError
 from tasks.finetune.fetch import is_stale
 from tasks.release import promote
+from tasks.release.promote import is_unrecorded
 from tasks.runner import find_stage, run_stage
 
 from ..adapters.conftest import make_store  # type: ignore[import-not-found]  # noqa: TID252
@@ -136,6 +137,14 @@ def test_running_it_again_changes_nothing(loop: Loop) -> None:
     before = contents(open_store(loop.settings.store_url))
     loop.promote()
     assert contents(open_store(loop.settings.store_url)) == before
+
+
+def test_a_store_that_lacks_the_candidate_is_noticed(loop: Loop, tmp_path: Path) -> None:
+    assert not is_unrecorded(loop.folder("promote"), loop.settings), "no verdict yet"
+    loop.turn(GOOD)
+    assert not is_unrecorded(loop.folder("promote"), loop.settings)
+    elsewhere = loop.settings.model_copy(update={"store_url": str(tmp_path / "other")})
+    assert is_unrecorded(loop.folder("promote"), elsewhere)
 
 
 def test_other_rules_are_another_verdict_on_the_same_version(loop: Loop) -> None:

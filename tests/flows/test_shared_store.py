@@ -1,0 +1,90 @@
+"""Two checkouts that share a store, each with a candidate better than the base model, run at once.
+
+One pointer move, both verdicts in the ledger, and the loser's exit code and sentence say what happened.
+"""
+
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tasks.adapters.registry import Registry
+from tasks.adapters.storage import open_store
+
+from .conftest import Checkout, FirstRun  # type: ignore[import-not-found]
+
+pytestmark = pytest.mark.slow
+
+SEEDS = (0, 1)
+
+
+@pytest.fixture(scope="module")
+def rivals(first_run: FirstRun, tmp_path_factory: pytest.TempPathFactory) -> list[Checkout]:
+    """Two finished checkouts that differ in the seed of their candidate; their gate asks for little."""
+    folder = tmp_path_factory.mktemp("rivals")
+    checkouts = [first_run.copy(folder / f"checkout-{seed}") for seed in SEEDS]
+    for seed, checkout in zip(SEEDS, checkouts, strict=True):
+        rules = yaml.safe_load((checkout.root / "configs/release/promote.yaml").read_text())
+        guards = {name: {**guard, "margin": 0.95} for name, guard in rules["guards"].items()}
+        easy = {"confidence": 0.8, "least_effect": 0.0, "floor": 0.0, "guards": guards}
+        checkout.configure("release.promote", easy)
+        if seed:
+            checkout.configure("finetune.train", {"seed": seed})
+        output = sharing(checkout, str(folder / f"own-store-{seed}"), None).ratchet("run")
+        assert "PROMOTE" in output, output[-2000:]
+    return checkouts
+
+
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.s3)])
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str | None]:
+    """The address and endpoint of an empty store."""
+    if request.param == "folder":
+        return str(tmp_path / "store"), None
+    import boto3
+
+    endpoint: str = request.getfixturevalue("s3_endpoint")
+    bucket = f"shared-{uuid.uuid4().hex[:12]}"
+    boto3.session.Session().client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket=bucket)
+    return f"s3://{bucket}/models", endpoint
+
+
+def sharing(checkout: Checkout, url: str, endpoint: str | None) -> Checkout:
+    """Return the checkout with another store."""
+    store = {"RATCHET_STORE_URL": url} | ({"RATCHET_S3_ENDPOINT_URL": endpoint} if endpoint else {})
+    return replace(checkout, environment={**checkout.environment, **store})
+
+
+def test_of_two_runs_at_once_one_moves_the_champion_and_the_other_says_who_did(
+    rivals: list[Checkout], shared: tuple[str, str | None]
+) -> None:
+    processes = [sharing(checkout, *shared).start("run", "--reason", "race") for checkout in rivals]
+    outputs = [process.communicate(timeout=600)[0] for process in processes]
+    codes = [process.returncode for process in processes]
+    assert sorted(codes) == [0, 4], outputs
+    assert "Another run promoted" in outputs[codes.index(4)].splitlines()[-1]
+
+    registry = Registry(open_store(*shared))
+    registry.verify()
+    entries = registry.ledger.entries()
+    champion = registry.pointer("champion")
+    assert champion is not None
+    assert [e.content["model"] for e in entries if e.kind == "pointer" and e.content["name"] == "champion"] == [
+        champion.model
+    ]
+    verdicts = [entry for entry in entries if entry.kind == "verdict"]
+    assert {entry.content["candidate"] for entry in verdicts} == set(registry.models())
+    assert len(registry.models()) == len(rivals)
+    assert sum(entry.kind == "superseded" for entry in entries) == 1
+    outcomes = sorted(entry.content["outcome"] for entry in entries if entry.kind == "flow")
+    assert outcomes == ["completed", "failed: ExternalError"]
+
+
+def test_the_loser_s_next_run_is_measured_against_the_winner(rivals: list[Checkout], tmp_path: Path) -> None:
+    winner, loser = (sharing(checkout, str(tmp_path / "store"), None) for checkout in rivals)
+    winner.ratchet("run")
+    output = loser.ratchet("run")
+    champion = winner.json("data/promote/verdict.json")["candidate"]
+    assert f"against {champion[:12]}" in output
+    assert loser.json("data/promote/verdict.json")["champion"] == champion
