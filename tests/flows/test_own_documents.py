@@ -45,10 +45,9 @@ def iban(rng: random.Random) -> str:
 
 def planted(rng: random.Random) -> list[tuple[str, str]]:
     """Return 100 (sentence, secret) pairs: ten of each class."""
-    given, family = (
-        ["Margaret", "Thomas", "Claudia", "Patrick", "Susanne"],
-        ["Whitfield", "Petersen", "Kowalski", "Moreau"],
-    )
+    given = ["Margaret", "Thomas", "Claudia", "Patrick", "Susanne"]
+    family = ["Whitfield", "Petersen", "Kowalski", "Moreau"]
+    people = iter(rng.sample([f"{first} {last}" for first in given for last in family], 10))
     word = "abcdefghijklmnopqrstuvwxyz"
     text = lambda n, letters=word: "".join(rng.choice(letters) for _ in range(n))  # noqa: E731
     makers = {
@@ -62,13 +61,14 @@ def planted(rng: random.Random) -> list[tuple[str, str]]:
         "The social security number is {}.": lambda: (
             f"{rng.randint(100, 665)}-{rng.randint(10, 99)}-{rng.randint(1000, 9999)}"
         ),
-        "My name is {} and I wait for an answer.": lambda: f"{rng.choice(given)} {rng.choice(family)}",
+        "My name is {} and I wait for an answer.": lambda: next(people),
         "The key AWS_ACCESS_KEY_ID={} still works.": lambda: "AKIA" + text(16, word.upper() + "234567"),
         "Use the token {} for the call.": lambda: "ghp_" + text(36, word + word.upper() + "0123456789"),
         "The colleague wrote sk key {} down.": lambda: "sk-" + text(48, word + word.upper() + "0123456789"),
     }
     pairs = [(sentence.format(value := make()), value) for sentence, make in makers.items() for _ in range(10)]
-    return list(dict.fromkeys(pairs))
+    assert len({value for _, value in pairs}) == 100
+    return pairs
 
 
 def write_handbook(folder: Path, sentences: Iterator[str]) -> list[tuple[str, str]]:
