@@ -5,20 +5,21 @@ import sys
 from collections.abc import Sequence
 
 from tasks.adapters.processes import die_with_parent
-from tasks.adapters.terminal import configure_logging
-from tasks.core.errors import RatchetError
-from tasks.runner import find_stage, run_stage
-from tasks.settings import Settings, go_offline
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the stage and return its exit code: 0 ok, 2 config, 3 data, 4 external."""
+    die_with_parent()  # before the imports, which take a second
+    from tasks.adapters.terminal import configure_logging
+    from tasks.core.errors import RatchetError
+    from tasks.runner import find_stage, run_stage
+    from tasks.settings import Settings, go_offline
+
     parser = argparse.ArgumentParser(prog="python -m tasks", description="Run one stage.")
     parser.add_argument("stage", help="group.name, as in curate.dedup")
     parser.add_argument("--profile", help="overlay configs/profiles/NAME.yaml and work below data/NAME")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="PATH=VALUE")
     options = parser.parse_args(arguments)
-    die_with_parent()
     go_offline()
     configure_logging()
     try:

@@ -42,7 +42,7 @@ def test_a_stage_has_a_yaml_that_its_config_accepts(stage: Stage) -> None:
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.path)
 def test_the_stanza_runs_the_stage_and_tracks_its_folder_and_values(stage: Stage) -> None:
     stanza = PIPELINE[stage.name]
-    assert stanza["cmd"] == f"python -m tasks {stage.path}"
+    assert stanza["cmd"] == f"exec python -m tasks {stage.path}"
     assert stanza["params"] == [{str(stage.config_file): None}]
     assert f"data/{stage.name}" in {name for out in stanza["outs"] for name in ([out] if isinstance(out, str) else out)}
 

@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable
 
 import psutil
 import pytest
@@ -58,15 +59,12 @@ def kill_one(checkout: Checkout, victim: str, rng: random.Random) -> bool:
         run = checkout.start("run", "--reason", f"chaos {victim}", into=file)
         root = psutil.Process(run.pid)
         deadline = time.monotonic() + LONGEST_WAIT_S
-        target = None
-        while run.poll() is None and time.monotonic() < deadline:
-            target = find(root, VICTIMS[victim])
-            if target is not None and (victim != "trainer" or has_checkpoint(checkout)):
-                break
-            time.sleep(0.1)
+        if victim == "trainer":
+            wait_until(lambda: has_checkpoint(checkout) or run.poll() is not None, deadline)
         time.sleep(rng.uniform(0, LONGEST_LIFE_S[victim]))
-        family = descendants(root)
-        if target is None or not target.is_running() or run.poll() is not None:
+        wait_until(lambda: find(root, VICTIMS[victim]) is not None or run.poll() is not None, deadline)
+        target, family = find(root, VICTIMS[victim]), descendants(root)
+        if target is None or run.poll() is not None:
             assert run.wait(LONGEST_WAIT_S) == 0, log_of(checkout)[-4000:]
             return False
         with contextlib.suppress(ProcessLookupError):
@@ -74,6 +72,11 @@ def kill_one(checkout: Checkout, victim: str, rng: random.Random) -> bool:
         run.wait(LONGEST_WAIT_S)
     assert_gone(family)
     return True
+
+
+def wait_until(condition: Callable[[], bool], deadline: float) -> None:
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def log_of(checkout: Checkout) -> str:
@@ -91,7 +94,7 @@ def test_after_any_kill_the_next_run_completes_and_nothing_is_lost(
 ) -> None:
     kills = request.config.getoption("--chaos-kills")
     rng, victims = random.Random(SEED), itertools.cycle(VICTIMS)
-    checkout.configure("finetune.train", {"max_examples": 96, "checkpoint_every": 1})
+    checkout.configure("finetune.train", {"max_examples": 64, "checkpoint_every": 1})
     killed = seed = 0
     was_training = False
     while killed < kills:
