@@ -10,6 +10,8 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import pytest
@@ -17,15 +19,16 @@ import pytest
 from tasks.adapters.registry import Registry
 from tasks.adapters.storage import open_store
 
-from .conftest import Checkout  # type: ignore[import-not-found]
+from .conftest import Checkout, FirstRun, make_checkout  # type: ignore[import-not-found]
 
 pytestmark = pytest.mark.slow
 
 SEED = 20
 VICTIMS = {"trainer": "tasks.adapters.trainer", "dvc": "dvc", "flow": "flows"}
 LONGEST_LIFE_S = {"trainer": 5.0, "dvc": 20.0, "flow": 40.0}
-LONGEST_WAIT_S = 300.0
+LONGEST_WAIT_S = 900.0
 LOG = "chaos.log"
+FEW = 3
 
 
 def descendants(process: psutil.Process) -> list[psutil.Process]:
@@ -50,8 +53,17 @@ def has_checkpoint(checkout: Checkout) -> bool:
     return any((checkout.root / ".ratchet/checkpoints").glob("*/checkpoint-*/COMPLETE"))
 
 
-def kill_one(checkout: Checkout, victim: str, rng: random.Random) -> bool:
-    """Start a run, kill -9 the victim at a random moment of its life, and wait for the end. False: the run was through.
+@dataclass(frozen=True)
+class Kill:
+    victim: str
+    had_checkpoint: bool
+    """Whether a training was under way that has something to go on from."""
+    is_survived: bool
+    """Whether the run itself went on to its end: the training of a killed trainer is resumed at once."""
+
+
+def kill_one(checkout: Checkout, victim: str, rng: random.Random) -> Kill | None:
+    """Start a run, kill -9 the victim at a random moment of its life, and wait for the end. None: the run was through.
 
     A trainer is killed once there is something to go on from: its run must not start over.
     """
@@ -66,12 +78,16 @@ def kill_one(checkout: Checkout, victim: str, rng: random.Random) -> bool:
         target, family = find(root, VICTIMS[victim]), descendants(root)
         if target is None or run.poll() is not None:
             assert run.wait(LONGEST_WAIT_S) == 0, log_of(checkout)[-4000:]
-            return False
+            return None
+        had_checkpoint = has_checkpoint(checkout)
         with contextlib.suppress(ProcessLookupError):
             os.kill(target.pid, signal.SIGKILL)
-        run.wait(LONGEST_WAIT_S)
+        try:
+            code = run.wait(LONGEST_WAIT_S)
+        finally:
+            run.kill()
     assert_gone(family)
-    return True
+    return Kill(victim, had_checkpoint, is_survived=code == 0)
 
 
 def wait_until(condition: Callable[[], bool], deadline: float) -> None:
@@ -89,26 +105,32 @@ def assert_gone(family: list[psutil.Process]) -> None:
     assert not [process for process in alive if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
+def starting_point(request: pytest.FixtureRequest, root: Path, *, many: bool) -> tuple[Checkout, int]:
+    """Return a checkout and the seed of its next candidate: for few kills one that is curated already."""
+    if many:
+        root.mkdir()
+        return make_checkout(root), 0
+    first_run: FirstRun = request.getfixturevalue("first_run")
+    return first_run.copy(root), 1
+
+
 def test_after_any_kill_the_next_run_completes_and_nothing_is_lost(
-    checkout: Checkout, request: pytest.FixtureRequest
+    request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     kills = request.config.getoption("--chaos-kills")
+    checkout, seed = starting_point(request, tmp_path / "checkout", many=kills > FEW)
     rng, victims = random.Random(SEED), itertools.cycle(VICTIMS)
-    checkout.configure("finetune.train", {"max_examples": 64, "checkpoint_every": 1})
-    killed = seed = 0
-    was_training = False
-    while killed < kills:
-        victim = next(victims)
-        if kill_one(checkout, victim, rng):
-            killed += 1
-            was_training |= has_checkpoint(checkout)
-            print(f"kill {killed}: {victim}")  # noqa: T201 (make chaos shows it)
-        else:  # the run is through: the next one gets another candidate to train
+    checkout.configure("finetune.train", {"max_examples": 64, "checkpoint_every": 1, "seed": seed})
+    done: list[Kill] = []
+    while len(done) < kills:
+        if kill := kill_one(checkout, next(victims), rng):
+            done.append(kill)
+            print(kill)  # noqa: T201 (make chaos shows it)
+        if kill is None or kill.is_survived:  # the next run gets another candidate to train
             seed += 1
-            assert seed <= kills
             checkout.configure("finetune.train", {"seed": seed})
     everything = log_of(checkout) + checkout.ratchet("run", "--reason", "after the chaos")
-    assert was_training == ("training goes on from step" in everything), "training started over"
+    assert any(kill.had_checkpoint for kill in done) == ("training goes on from step" in everything), "started over"
     registry = Registry(open_store(str(checkout.root / ".ratchet/store"), None))
     registry.verify()
     entries = registry.ledger.entries()
