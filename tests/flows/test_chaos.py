@@ -120,7 +120,7 @@ def test_after_any_kill_the_next_run_completes_and_nothing_is_lost(
     kills = request.config.getoption("--chaos-kills")
     checkout, seed = starting_point(request, tmp_path / "checkout", many=kills > FEW)
     rng, victims = random.Random(SEED), itertools.cycle(VICTIMS)
-    checkout.configure("finetune.train", {"max_examples": 64, "checkpoint_every": 1, "seed": seed})
+    checkout.configure("finetune.train", {"checkpoint_every": 1, "seed": seed})
     done: list[Kill] = []
     while len(done) < kills:
         if kill := kill_one(checkout, next(victims), rng):
