@@ -36,8 +36,10 @@ def hold(path: Path, holder: Holder, *, wait: bool) -> Iterator[Holder | None]:
         file.truncate(0)
         file.write(json.dumps(asdict(holder)))
         file.flush()
-        yield died
-        file.truncate(0)
+        try:
+            yield died
+        finally:
+            file.truncate(0)
 
 
 def holder_of(path: Path) -> Holder | None:

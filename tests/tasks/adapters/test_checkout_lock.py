@@ -53,3 +53,11 @@ with hold(Path({str(lock)!r}), Holder(7, "ratchet retrain", "then"), wait=False)
     subprocess.run([sys.executable, "-c", code], cwd=repository, check=False)
     with hold(lock, ME, wait=False) as died:
         assert died == Holder(7, "ratchet retrain", "then")
+
+
+def test_a_run_that_fails_was_not_killed(tmp_path: Path) -> None:
+    lock = tmp_path / "run.lock"
+    with pytest.raises(ExternalError, match="the store is away"), hold(lock, ME, wait=False):
+        raise ExternalError("the store is away")
+    with hold(lock, ME, wait=False) as died:
+        assert died is None
