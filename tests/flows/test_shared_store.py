@@ -8,12 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tasks.adapters.registry import Registry
 from tasks.adapters.storage import open_store
 
-from .conftest import Checkout, FirstRun  # type: ignore[import-not-found]
+from .conftest import Checkout, FirstRun, ask_for_little  # type: ignore[import-not-found]
 
 pytestmark = pytest.mark.slow
 
@@ -26,10 +25,7 @@ def rivals(first_run: FirstRun, tmp_path_factory: pytest.TempPathFactory) -> lis
     folder = tmp_path_factory.mktemp("rivals")
     checkouts = [first_run.copy(folder / f"checkout-{length}") for length in LONGEST_PASSAGES]
     for length, checkout in zip(LONGEST_PASSAGES, checkouts, strict=True):
-        rules = yaml.safe_load((checkout.root / "configs/release/promote.yaml").read_text())
-        guards = {name: {**guard, "margin": 0.95} for name, guard in rules["guards"].items()}
-        easy = {"confidence": 0.8, "least_effect": 0.0, "floor": 0.0, "guards": guards}
-        checkout.configure("release.promote", easy)
+        ask_for_little(checkout)
         checkout.configure("curate.index", {"max_chars": length})
         output = sharing(checkout, str(folder / f"own-store-{length}"), None).ratchet("run")
         assert "PROMOTE" in output, output[-2000:]
