@@ -109,6 +109,8 @@ def own_checkout(tmp_path_factory: pytest.TempPathFactory, secrets: list[tuple[s
     source = {"kind": "files", "documents": [str(handbook)], "conversations": [str(inbox / "support.jsonl")]}
     path = checkout.root / "configs/curate/ingest.yaml"
     path.write_text(yaml.safe_dump({"sources": [source]}))
+    checkout.configure("finetune.train", {"max_examples": 16})
+    checkout.configure("finetune.evaluate", {"items": 24, "max_new_tokens": 16})
     return checkout
 
 
