@@ -13,7 +13,6 @@ import argparse
 import hashlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+
+from tests.bench.costs import cpu_seconds, peak_gb
 
 PASSAGES = 3
 MODULES = ["argparse", "collections", "csv", "email", "http", "json", "logging", "os", "pathlib", "shutil", "unittest"]
@@ -232,13 +233,8 @@ def result(name: str, answers: int, tokens: tuple[int, int], clocks: tuple[float
         load_s=loaded - before,
         cpu_s=cpu_seconds() - loaded,
         wall_s=time.monotonic() - started,
-        peak_gb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        peak_gb=peak_gb(),
     )
-
-
-def cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 ENGINES = {

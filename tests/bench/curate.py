@@ -17,7 +17,6 @@ import os
 import pydoc_data.topics
 import random
 import re
-import resource
 import subprocess
 import sys
 import sysconfig
@@ -27,6 +26,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.bench.costs import cpu_seconds, peak_gb
 
 STAGES = ("ingest", "redact", "validate", "clean", "dedup", "split")
 CHARACTERS = 2000
@@ -279,19 +280,6 @@ def forget_peak() -> None:
     clear = Path("/proc/self/clear_refs")
     if clear.exists():
         clear.write_text("5")
-
-
-def peak_gb() -> float:
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024 / 1e9
-
-
-def cpu_seconds() -> float:
-    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(u.ru_utime + u.ru_stime for u in usage)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import random
-import resource
 import subprocess
 import sys
 import sysconfig
@@ -21,6 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+
+from tests.bench.costs import peak_gb
 
 NEAR, HARD = (0.85, 0.95), (0.40, 0.60)
 SHARES = {"exact": 0.05, "near": 0.10, "hard": 0.05}
@@ -154,15 +155,6 @@ def judge(engine: str, path: Path, twin: np.ndarray, cpu_s: float) -> Result:
         is_found = twin[copies] == twin[sources] if kind == "hard" else ~(is_kept[copies] & is_kept[sources])
         found[kind] = float(is_found.mean())
     return Result(engine, len(twin), cpu_s, peak_gb(), kept=int(is_kept.sum()), **found)
-
-
-def peak_gb() -> float:
-    """Return this process's own peak; getrusage would count the parent's memory at the fork, too."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024 / 1e9
 
 
 def plant(size: int) -> pl.DataFrame:

@@ -5,7 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -55,10 +56,12 @@ class Checkout:
     root: Path
     environment: dict[str, str] = field(default_factory=dict)
 
-    def start(self, *arguments: str, into: TextIO | int = subprocess.PIPE) -> subprocess.Popen[str]:
-        """Start `ratchet ARGUMENTS` here, its output going `into` a file or a pipe."""
+    def start(
+        self, *arguments: str, into: TextIO | int = subprocess.PIPE, within: Sequence[str] = ()
+    ) -> subprocess.Popen[str]:
+        """Start `ratchet ARGUMENTS` here, its output going `into` a file or a pipe, `within` another command."""
         return subprocess.Popen(
-            [sys.executable, "-m", "flows", *arguments],
+            [*within, sys.executable, "-m", "flows", *arguments],
             cwd=self.root,
             env={**os.environ, **self.environment},
             stdout=into,
@@ -66,9 +69,9 @@ class Checkout:
             text=True,
         )
 
-    def ratchet(self, *arguments: str, code: int = 0) -> str:
+    def ratchet(self, *arguments: str, code: int = 0, within: Sequence[str] = ()) -> str:
         """Run `ratchet ARGUMENTS` here, check its exit code and return what it printed."""
-        process = self.start(*arguments)
+        process = self.start(*arguments, within=within)
         output, _ = process.communicate(timeout=900)
         assert process.returncode == code, output[-6000:]
         return output
@@ -97,6 +100,14 @@ class Checkout:
         path = self.root / "configs" / group / f"{name}.yaml"
         current = yaml.safe_load(path.read_text()) or {}
         path.write_text(yaml.safe_dump({**current, **values}, sort_keys=False))
+
+
+def wait_for(condition: Callable[[], bool], message: str, longest_s: float) -> None:
+    """Return when `condition` holds; fail with `message` where it does not within `longest_s`."""
+    deadline = time.monotonic() + longest_s
+    while not condition():
+        assert time.monotonic() < deadline, message
+        time.sleep(0.1)
 
 
 def ask_for_little(checkout: Checkout) -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -37,9 +36,9 @@ def give(checkout: Checkout, lines: Sequence[bytes]) -> None:
     checkout.configure("curate.ingest", {"sources": [{"kind": "files", "conversations": ["inbox/chats.jsonl"]}]})
 
 
-def refuse(checkout: Checkout, code: int, stage: str = "curate.ingest") -> str:
+def refuse(checkout: Checkout, code: int, stage: str = "curate.ingest", within: Sequence[str] = ()) -> str:
     """Run a stage that has to refuse, and return its one sentence."""
-    output = str(checkout.ratchet("stage", stage, code=code))
+    output = str(checkout.ratchet("stage", stage, code=code, within=within))
     assert "Traceback" not in output
     sentence = output.rstrip().splitlines()[-1]
     assert not (checkout.root / "data" / stage.partition(".")[2]).exists(), "a refused stage leaves no output"
@@ -118,17 +117,6 @@ def test_a_full_disk(checkout: Checkout) -> None:
     script = 'mount -t tmpfs -o size=1m tmpfs data && exec "$@"'
     if subprocess.run(["unshare", "-rm", "sh", "-c", "mount -t tmpfs tmpfs /mnt"], capture_output=True).returncode:
         pytest.skip("needs the right to mount a small tmpfs in a namespace of its own (`unshare -rm`)")
-    result = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", script, "sh", sys.executable, "-m", "flows", "stage", "curate.ingest"],
-        cwd=checkout.root,
-        env={**os.environ, **checkout.environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    output = result.stdout + result.stderr
-    assert result.returncode == EXTERNAL, output
-    assert "The disk is full" in output.rstrip().splitlines()[-1]
-    assert "Traceback" not in output
-    assert not (checkout.root / "data/ingest").exists()
+    sentence = refuse(checkout, EXTERNAL, within=["unshare", "-rm", "sh", "-c", script, "sh"])
+    assert "The disk is full" in sentence
     assert len((checkout.root / "inbox/chats.jsonl").read_bytes().splitlines()) == 80, "the source is untouched"

@@ -9,7 +9,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import pytest
 from tasks.adapters.registry import Registry
 from tasks.adapters.storage import open_store
 
-from .conftest import Checkout, FirstRun, ask_for_little, make_checkout  # type: ignore[import-not-found]
+from .conftest import Checkout, FirstRun, ask_for_little, make_checkout, wait_for  # type: ignore[import-not-found]
 
 pytestmark = pytest.mark.slow
 
@@ -70,11 +69,10 @@ def kill_one(checkout: Checkout, victim: str, rng: random.Random) -> Kill | None
     with (checkout.root / ".ratchet" / LOG).open("a") as file:
         run = checkout.start("run", "--reason", f"chaos {victim}", into=file)
         root = psutil.Process(run.pid)
-        deadline = time.monotonic() + LONGEST_WAIT_S
         if victim == "trainer":
-            wait_until(lambda: has_checkpoint(checkout) or run.poll() is not None, deadline)
+            wait_for(lambda: has_checkpoint(checkout) or run.poll() is not None, "no checkpoint", LONGEST_WAIT_S)
         time.sleep(rng.uniform(0, LONGEST_LIFE_S[victim]))
-        wait_until(lambda: find(root, VICTIMS[victim]) is not None or run.poll() is not None, deadline)
+        wait_for(lambda: find(root, VICTIMS[victim]) is not None or run.poll() is not None, victim, LONGEST_WAIT_S)
         target, family = find(root, VICTIMS[victim]), descendants(root)
         if target is None or run.poll() is not None:
             assert run.wait(LONGEST_WAIT_S) == 0, log_of(checkout)[-4000:]
@@ -88,11 +86,6 @@ def kill_one(checkout: Checkout, victim: str, rng: random.Random) -> Kill | None
             run.kill()
     assert_gone(family)
     return Kill(victim, had_checkpoint, is_survived=code == 0)
-
-
-def wait_until(condition: Callable[[], bool], deadline: float) -> None:
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.1)
 
 
 def log_of(checkout: Checkout) -> str:

@@ -1,25 +1,17 @@
 """Two runs in one checkout, and a run that is told to stop."""
 
 import signal
-import time
 
 import psutil
 import pytest
 
 from tasks.adapters.checkout_lock import is_held
 
-from .conftest import Checkout  # type: ignore[import-not-found]
+from .conftest import Checkout, wait_for  # type: ignore[import-not-found]
 
 pytestmark = pytest.mark.slow
 
 LONGEST_WAIT_S = 120.0
-
-
-def wait_for(condition: object, message: str) -> None:
-    deadline = time.monotonic() + LONGEST_WAIT_S
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, message
-        time.sleep(0.2)
 
 
 def test_the_second_run_leaves_with_the_first_one_s_name_and_a_stopped_run_leaves_no_process(
@@ -30,7 +22,11 @@ def test_the_second_run_leaves_with_the_first_one_s_name_and_a_stopped_run_leave
     with log.open("w") as file:
         first = checkout.start("run", "--reason", "first", into=file)
         try:
-            wait_for(lambda: is_held(lock) and "Running stage" in log.read_text(), "the first run never began")
+            wait_for(
+                lambda: is_held(lock) and "Running stage" in log.read_text(),
+                "the first run never began",
+                LONGEST_WAIT_S,
+            )
             refusal = checkout.ratchet("run", code=4)
             assert f"process {first.pid} (ratchet retrain" in refusal
             assert "--wait" in refusal

@@ -3,7 +3,6 @@
 One pointer move, both verdicts in the ledger, and the loser's exit code and sentence say what happened.
 """
 
-import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from tasks.adapters.registry import Registry
 from tasks.adapters.storage import open_store
 
+from ..tasks.adapters.conftest import make_store  # type: ignore[import-not-found]  # noqa: TID252
 from .conftest import Checkout, FirstRun, ask_for_little  # type: ignore[import-not-found]
 
 pytestmark = pytest.mark.slow
@@ -35,14 +35,8 @@ def rivals(first_run: FirstRun, tmp_path_factory: pytest.TempPathFactory) -> lis
 @pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.s3)])
 def shared(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str | None]:
     """The address and endpoint of an empty store."""
-    if request.param == "folder":
-        return str(tmp_path / "store"), None
-    import boto3
-
-    endpoint: str = request.getfixturevalue("s3_endpoint")
-    bucket = f"shared-{uuid.uuid4().hex[:12]}"
-    boto3.session.Session().client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket=bucket)
-    return f"s3://{bucket}/models", endpoint
+    endpoint = request.getfixturevalue("s3_endpoint") if request.param == "s3" else None
+    return make_store(request, request.param, tmp_path).address, endpoint
 
 
 def sharing(checkout: Checkout, url: str, endpoint: str | None) -> Checkout:

@@ -278,7 +278,7 @@ def test_racing_promotions_leave_one_champion_and_every_verdict(
     loop: Loop, tmp_path: Path, request: pytest.FixtureRequest, backend: str
 ) -> None:
     shared = make_store(request, backend, tmp_path)
-    endpoint = os.environ.get("RATCHET_TEST_S3_ENDPOINT") if backend == "s3" else None
+    endpoint = request.getfixturevalue("s3_endpoint") if backend == "s3" else None
     loop.settings = loop.settings.model_copy(update={"store_url": shared.address, "s3_endpoint_url": endpoint})
     racers = [loop, *(checkout_beside(loop, tmp_path / str(n)) for n in range(3))]
     for seed, racer in enumerate(racers):

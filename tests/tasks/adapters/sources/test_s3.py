@@ -16,7 +16,6 @@ from tasks.adapters.sources.listing import fingerprint, list_files
 from tasks.adapters.sources.s3 import list_objects
 from tasks.core.errors import ConfigError, ExternalError
 
-ENDPOINT = os.environ.get("RATCHET_TEST_S3_ENDPOINT")
 OBJECTS = {
     "docs/a.md": b"# A\n\nFirst.",
     "docs/sub/b.jsonl": b'{"text": "one"}\n{"text": "two"}\n',
@@ -110,8 +109,8 @@ def test_missing_credentials_are_named(monkeypatch: pytest.MonkeyPatch, workdir:
 
 
 @pytest.fixture
-def real_bucket() -> Iterator[str]:
-    client = boto3.client("s3", endpoint_url=ENDPOINT)
+def real_bucket(s3_endpoint: str) -> Iterator[str]:
+    client = boto3.client("s3", endpoint_url=s3_endpoint)
     bucket = f"ratchet-{uuid.uuid4().hex[:12]}"
     client.create_bucket(Bucket=bucket)
     for key, body in OBJECTS.items():
@@ -123,17 +122,16 @@ def real_bucket() -> Iterator[str]:
 
 
 @pytest.mark.s3
-@pytest.mark.skipif(not ENDPOINT, reason="RATCHET_TEST_S3_ENDPOINT names no S3 server")
 def test_a_real_server_gives_the_same(
-    real_bucket: str, raw_zone: Any, outcome: Any, monkeypatch: pytest.MonkeyPatch
+    real_bucket: str, s3_endpoint: str, raw_zone: Any, outcome: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = list_files([f"s3://{real_bucket}/docs/"], DOCUMENT_SUFFIXES, ENDPOINT)
-    assert fingerprint(files) == fingerprint(list_files([f"s3://{real_bucket}/docs/"], DOCUMENT_SUFFIXES, ENDPOINT))
+    files = list_files([f"s3://{real_bucket}/docs/"], DOCUMENT_SUFFIXES, s3_endpoint)
+    assert fingerprint(files) == fingerprint(list_files([f"s3://{real_bucket}/docs/"], DOCUMENT_SUFFIXES, s3_endpoint))
     with raw_zone() as zone:
         read_documents(files, zone, Terms("MIT", 1000))
     assert [row["text"] for row in outcome.documents] == ["A\n\nFirst.", "one", "two"]
     with pytest.raises(ConfigError, match="does not exist"):
-        list_objects(f"s3://{real_bucket}-gone/docs/", ENDPOINT)
+        list_objects(f"s3://{real_bucket}-gone/docs/", s3_endpoint)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(ConfigError, match="refuses to let us read"):
-        list_objects(f"s3://{real_bucket}/docs/", ENDPOINT)
+        list_objects(f"s3://{real_bucket}/docs/", s3_endpoint)
