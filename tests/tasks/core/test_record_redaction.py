@@ -1,35 +1,16 @@
 """Answer records lose everything personal, wherever in the record it stands."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.core.answer_record import AnswerRecord
-from tasks.core.person_names import NameLists, PersonNames
-from tasks.core.personal_data import structured_detectors
-from tasks.core.pseudonyms import PSEUDONYM, Pseudonyms
+from tasks.core.pseudonyms import PSEUDONYM
 from tasks.core.record_redaction import redact_answers, redact_feedback
 from tasks.core.records import Feedback
-from tasks.core.redaction import Redactor
 from tasks.core.spans import Span
-
-NAMES = PersonNames(NameLists(frozenset({"Jane", "Carlos"}), frozenset({"Doe", "Mendoza"})))
-REDACTOR = Redactor([*structured_detectors(), *NAMES.rules()], Pseudonyms(b"key"), NAMES.parts)
-PLANTED = ["jane.doe@corp.example", "+1 415 555 0132", "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00", "Jane Doe"]
-
-
-def answer(**changes: Any) -> AnswerRecord:
-    values: dict[str, Any] = {
-        "answer_id": "a1", "at": "2026-05-01T10:00:00+00:00", "model": "m" * 64, "arm": "champion",
-        "prompt_digest": "p", "index_version": "i", "engine": "openvino", "parameters": {}, "messages": [],
-        "answer": "", "document_ids": ["d1"], "retrieval_scores": [0.5], "abstained": None, "ungrounded": None,
-        "status": "ok", "finish_reason": "stop", "prompt_tokens": 3, "completion_tokens": 1, "ttft_s": None,
-        "seconds": None, "cpu_s": None, "key_id": "k1", "cached": False, "shadow_of": None,
-    }  # fmt: skip
-    return AnswerRecord.model_validate({**values, **changes})
+from tests.tasks.answers import PLANTED, REDACTOR, answer
 
 
 @settings(max_examples=40, deadline=None)
