@@ -11,8 +11,8 @@ from tasks.core.errors import RatchetError
 from tasks.settings import Settings, go_offline
 
 if TYPE_CHECKING:
-    from flows.review import Review
     from tasks.core.review_queue import ReviewItem
+    from tasks.serving.review import Review
 
 app = typer.Typer(
     help="Keep a domain language model fresh and never let it get worse.",
@@ -97,8 +97,9 @@ def review(
 ) -> None:
     """Label the answers most worth it; what you accept or correct becomes training data by `ingest: feedback`."""
     with _sentences():
-        from flows.review import LABELS, Review, queue_json, queue_text
+        from flows.review import LABELS, queue_json, queue_text
         from tasks.core.errors import ConfigError
+        from tasks.serving.review import Review
 
         session = Review(Settings())
         if answer or label:

@@ -16,13 +16,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tasks.adapters.record_log import Journal, RecordPlace, find_record, journals, line_of, rotate, start_of_hour
+from tasks.adapters.redactor import make_redactor
+from tasks.adapters.secret_key import pseudonym_key
+from tasks.adapters.storage import open_store
 from tasks.core.answer_record import AnswerRecord
 from tasks.core.errors import RatchetError
 from tasks.core.record_redaction import Recogniser, redact_answers
 from tasks.core.redaction import Redactor
+from tasks.runner import find_stage, load_config
+from tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+JOURNALS = "journal"  # below `home`
 FLUSH_EVERY_S = 0.4  # each batch costs 11 ms of detectors, however few its records
 ROTATE_EVERY_S = 60.0
 MAX_RECORDS = 20_000
@@ -47,6 +53,22 @@ class Counts:
     """Journals that became Parquet files."""
     delayed: int = 0
     """Attempts to do so that did not work out; the journal stays for the next one."""
+
+
+def record_place(settings: Settings) -> RecordPlace:
+    """Return where this checkout's gateway keeps its records."""
+    return RecordPlace(settings.home / JOURNALS, open_store(settings.records_url, settings.s3_endpoint_url))
+
+
+def redactor_of(settings: Settings) -> Redactor:
+    """Return the redactor that `redact` uses here: the same key, the same classes of your own (configs/curate)."""
+    config = load_config(find_stage("curate.redact")).model_dump()
+    return make_redactor(pseudonym_key(settings.pseudonym_key, settings.home), config["extra_patterns"])
+
+
+def open_recorder(settings: Settings) -> "Recorder":
+    """Return a recorder for this checkout, already at work."""
+    return Recorder(record_place(settings), redactor_of(settings))
 
 
 def _now() -> datetime:
@@ -136,11 +158,15 @@ class Recorder:
             self._write_now.wait(FLUSH_EVERY_S)
             self._write_now.clear()
             is_last = self._closing
-            while batch := self._take():
-                self._write(batch)
+            self._write_what_is_there()
             self._end_hour(is_last=is_last)
             if is_last:
                 return
+
+    def _write_what_is_there(self) -> None:
+        """Write what is in the queue now, and not what comes meanwhile: one by one they would cost a batch each."""
+        for _ in range(-(-len(self._queue) // BATCH)):
+            self._write(self._take())
 
     def _take(self) -> list[AnswerRecord]:
         with self._state:

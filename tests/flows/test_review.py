@@ -11,12 +11,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from flows.cli import app
-from flows.review import record_place
 from tasks.adapters.feedback_box import FeedbackBox, read_feedback
 from tasks.adapters.storage import open_store
 from tasks.core.feedback_rules import Opinion
 from tasks.curate import ingest as ingest_stage
-from tasks.serving.recording import Recorder
+from tasks.serving.recording import Recorder, record_place
 from tasks.settings import Settings
 from tests.tasks.answers import REDACTOR, answer
 

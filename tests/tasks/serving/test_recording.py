@@ -24,7 +24,8 @@ from tasks.core.answer_record import AnswerRecord
 from tasks.core.redaction import Redactor
 from tasks.core.spans import Span
 from tasks.serving import recording
-from tasks.serving.recording import Counts, Recorder
+from tasks.serving.recording import Counts, Recorder, open_recorder, record_place, redactor_of
+from tasks.settings import Settings
 from tests.tasks.answers import PLANTED, REDACTOR, answer
 
 TEN = datetime(2026, 5, 1, 10, 20, tzinfo=UTC)
@@ -117,6 +118,30 @@ def test_a_full_queue_costs_records_and_no_time(place: RecordPlace, limits: dict
     stuck.go_on.set()
     assert recorder.close()
     assert recorder.counts == Counts(dropped=990, recorded=11, rotated=1)
+
+
+class Slow:
+    """A recogniser that takes its time, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def find(self, texts: Sequence[str]) -> list[list[Span]]:
+        self.calls += 1
+        time.sleep(0.05)
+        return [[] for _ in texts]
+
+
+def test_what_arrives_while_a_batch_is_written_waits_for_the_next_one(place: RecordPlace) -> None:
+    slow = Slow()
+    recorder = Recorder(place, REDACTOR, recogniser=slow, clock=Clock())
+    end = time.monotonic() + 5 * recording.FLUSH_EVERY_S
+    while time.monotonic() < end:
+        recorder.record(answer("a"))
+        time.sleep(0.005)
+    assert slow.calls <= 6
+    assert recorder.close()
+    assert recorder.counts.recorded > slow.calls
 
 
 def test_what_is_no_record_is_counted_and_raises_nothing(place: RecordPlace, caplog: pytest.LogCaptureFixture) -> None:
@@ -341,6 +366,21 @@ def test_a_bucket_that_vanished_delays_rotation_until_it_is_back(
     until(lambda: recorder.counts.rotated == 1)
     assert recorder.close()
     assert (journals(place), recorded_ids(place)) == ([], ["a"])
+
+
+def test_a_checkouts_recorder_uses_its_own_classes_key_and_folders(workdir: Path) -> None:
+    config = workdir / "configs" / "curate" / "redact.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text("extra_patterns: {STAFF_ID: 'E-[0-9]{6}'}\n")
+    settings = Settings(home=workdir / "home", records_url=str(workdir / "records"))
+    recorder = open_recorder(settings)
+    recorder.record(answer("a", "Who is E-123456?", at=datetime.now(UTC).isoformat()))
+    recorder.close()
+    now = datetime.now(UTC)
+    (messages,) = read_records(record_place(settings), now - DAY, now)["messages"].to_list()
+    assert messages[0]["content"].startswith("Who is <STAFF_ID_")
+    assert (workdir / "home" / "pseudonym.key").exists()
+    assert redactor_of(settings).pseudonyms == redactor_of(settings).pseudonyms
 
 
 def test_many_threads_record_at_once_and_nothing_is_lost(place: RecordPlace) -> None:
