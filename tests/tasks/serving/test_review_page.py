@@ -94,6 +94,11 @@ def test_each_answer_is_a_form_with_all_that_a_label_needs() -> None:
     assert "m" * 13 not in page.text
 
 
+def test_no_field_sends_the_form_by_itself() -> None:
+    html = render([item()], action="/review", token="t")
+    assert re.findall(r'<input type="(\w+)"', html) == ["hidden", "hidden"]
+
+
 def test_an_empty_queue_says_so() -> None:
     page = Page(render([], action="/review", token="t"))
     assert "No answer is worth a label now." in page.text
