@@ -2,13 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tasks.adapters.terminal import configure_logging
 from tasks.core.errors import RatchetError
 from tasks.settings import Settings, go_offline
+
+if TYPE_CHECKING:
+    from tasks.core.review_queue import ReviewItem
+    from tasks.serving.review import Review
 
 app = typer.Typer(
     help="Keep a domain language model fresh and never let it get worse.",
@@ -74,6 +78,62 @@ def why(model: Annotated[str, typer.Argument(help="champion, candidate, or a mod
 
         settings = Settings()
         typer.echo(explain(open_store(settings.store_url, settings.s3_endpoint_url), model))
+
+
+@app.command(
+    epilog="Example: ratchet review --days 1 --limit 10, or without questions: "
+    "ratchet review --answer chatcmpl-2026050110-3f9a --label correct --text 'Two days.'"
+)
+def review(
+    days: Annotated[float, typer.Option(min=0, help="How far back to look.")] = 7,
+    limit: Annotated[int, typer.Option(min=1, help="How many answers.")] = 20,
+    drifted: Annotated[Path | None, typer.Option(help="JSON list of answer ids whose topic has drifted.")] = None,
+    show: Annotated[bool, typer.Option("--list", help="Print the queue and ask nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the queue for programs and ask nothing.")] = False,
+    answer: Annotated[str, typer.Option(metavar="ID", help="Label this answer and ask nothing.")] = "",
+    label: Annotated[str, typer.Option(help="accept, correct or reject: with --answer.")] = "",
+    text: Annotated[str, typer.Option(help="The right answer: with --label correct.")] = "",
+    reason: Annotated[str, typer.Option(help="Why: kept with the label.")] = "",
+) -> None:
+    """Label the answers most worth it; what you accept or correct becomes training data by `ingest: feedback`."""
+    with _sentences():
+        from flows.review import LABELS, queue_json, queue_text
+        from tasks.core.errors import ConfigError
+        from tasks.serving.review import Review
+
+        session = Review(Settings())
+        if answer or label:
+            chosen = next((known for known in LABELS.values() if known == label), None)
+            if chosen is None or not answer:
+                raise ConfigError("A label needs both: --answer ID and --label accept, correct or reject.")
+            kept = session.keep(session.item(answer), chosen, correction=text, reason=reason)
+            typer.echo(f"{kept.answer_id} {kept.review}")
+            return
+        items = session.queue(days, limit, drifted)
+        if show or as_json or not items:
+            typer.echo(queue_json(items) if as_json else queue_text(items))
+            return
+        _ask_about(session, items)
+
+
+def _ask_about(session: "Review", items: "list[ReviewItem]") -> None:
+    """Go through the queue with the person at the terminal."""
+    from flows.review import LABELS, item_text
+
+    done = 0
+    for number, item in enumerate(items, start=1):
+        typer.echo(f"\n{number} of {len(items)}: {item_text(item)}")
+        proposed = "the proposed answer" if item.proposal is not None else "the answer"
+        key = ""
+        while key not in (*LABELS, "s", "q"):
+            key = typer.prompt(f"[a]ccept {proposed}, [c]orrect, [r]eject, [s]kip, [q]uit").strip().lower()[:1]
+        if key == "q":
+            break
+        if key in LABELS:
+            correction = typer.prompt("The right answer") if key == "c" else ""
+            session.keep(item, LABELS[key], correction=correction)
+            done += 1
+    typer.echo(f"{done} labelled.")
 
 
 @app.command(epilog="Example: ratchet doctor")

@@ -33,6 +33,10 @@ class Settings(BaseSettings):
     """Folder of the stages' outputs."""
     store_url: str = ".ratchet/store"
     """Registry and ledger: a folder, or s3://bucket/prefix."""
+    records_url: str = ".ratchet/records"
+    """Records of served answers: a folder, or s3://bucket/prefix. The current hour's lie in `home`."""
+    feedback_url: str = ".ratchet/feedback"
+    """What people said about served answers: a folder, or s3://bucket/prefix; `ingest: feedback` reads it."""
     s3_endpoint_url: str | None = None
     """S3 endpoint for sources and store; None means Amazon's."""
     model_cache: Path = Path.home() / ".cache" / "ratchet"

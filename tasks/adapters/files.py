@@ -1,5 +1,6 @@
 """Files that are whole or absent: written to `.part`, flushed, then renamed."""
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -39,6 +40,16 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> int:
             file.write(json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n")
             count += 1
     return count
+
+
+def flush_folder(folder: Path) -> None:
+    """Make the names in `folder` survive a loss of power."""
+    with contextlib.suppress(PermissionError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, object]]:

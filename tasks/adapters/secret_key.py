@@ -6,6 +6,8 @@ import secrets
 import tempfile
 from pathlib import Path
 
+from pydantic import SecretStr
+
 KEY_BYTES = 32
 
 
@@ -20,3 +22,8 @@ def read_or_create_key(path: Path) -> bytes:
             os.link(part, path)  # fails where another was first; a rename would replace its key
         Path(part).unlink()
     return bytes.fromhex(path.read_text(encoding="ascii"))
+
+
+def pseudonym_key(given: SecretStr | None, home: Path) -> bytes:
+    """Return the key under which all of this checkout's pseudonyms are made: the given one, or that of `home`."""
+    return given.get_secret_value().encode() if given is not None else read_or_create_key(home / "pseudonym.key")

@@ -5,7 +5,6 @@ name exists, and compare-and-swap holds a lock file of its key (flock). Caveat: 
 with hard links and working locks; on a network share whose locks are known to one host only, use S3.
 """
 
-import contextlib
 import errno
 import fcntl
 import os
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
+from tasks.adapters.files import flush_folder
 from tasks.core.errors import ConfigError, ExternalError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -98,7 +98,7 @@ class FolderStore:
                 os.link(part, path)
             except FileExistsError:
                 return False
-            _flush_folder(path.parent)
+            flush_folder(path.parent)
             return True
 
     def compare_and_swap(self, key: str, expected: bytes | None, data: bytes) -> bool:
@@ -148,7 +148,7 @@ class FolderStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._whole(write) as part:
             part.replace(path)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
 
     @contextmanager
     def _whole(self, write: Callable[[BinaryIO], object]) -> Iterator[Path]:
@@ -191,12 +191,3 @@ class FolderStore:
                 f"The store {self.address} cannot be used ({error.strerror}: {error.filename}): "
                 "correct its permissions or RATCHET_STORE_URL."
             ) from error
-
-
-def _flush_folder(folder: Path) -> None:
-    with contextlib.suppress(PermissionError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

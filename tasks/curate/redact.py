@@ -20,7 +20,7 @@ from pydantic import Field, field_validator
 
 from tasks.adapters.files import read_jsonl
 from tasks.adapters.progress import Progress
-from tasks.adapters.secret_key import read_or_create_key
+from tasks.adapters.secret_key import pseudonym_key
 from tasks.adapters.tables import (
     CONVERSATION_SCHEMA,
     CONVERSATIONS,
@@ -33,10 +33,8 @@ from tasks.adapters.tables import (
 from tasks.core.errors import ConfigError, DataError
 from tasks.core.labelled_text import LabelledText, Quality, measure, parse
 from tasks.core.person_names import NAME, PersonNames
-from tasks.core.personal_data import PRIORITY, structured_detectors
-from tasks.core.pseudonyms import Pseudonyms
 from tasks.core.redaction import Redactor, Values, trim_torn_values
-from tasks.core.spans import PlainPattern, Span
+from tasks.core.spans import Span
 from tasks.core.stage import Report, StageConfig
 from tasks.settings import Settings
 
@@ -92,13 +90,12 @@ class _Recogniser(Protocol):
 
 def run(config: Config, ingest: Path, out: Path, *, settings: Settings) -> RedactReport:
     from tasks.adapters.person_names import NameRecogniser, name_lists
+    from tasks.adapters.redactor import make_redactor
 
-    names = PersonNames(name_lists())
-    extra = [PlainPattern(name, re.compile(pattern)) for name, pattern in config.extra_patterns.items()]
-    detectors = [*extra, *structured_detectors(), *names.rules()]
-    redactor = Redactor(detectors, Pseudonyms(_key(settings)), names.parts, (*config.extra_patterns, *PRIORITY))
+    redactor = make_redactor(pseudonym_key(settings.pseudonym_key, settings.home), config.extra_patterns)
     cases = _labelled(config.labelled)
     quality = _measured(config, cases, redactor, None)
+    names = PersonNames(name_lists())
     recogniser = NameRecogniser(config.ner_model, names) if _asks_for_ner(config, ingest) else None
     quality_with_ner = _measured(config, cases, redactor, recogniser) if recogniser else {}
     tables = _Tables(config, redactor, recogniser)
@@ -217,12 +214,6 @@ def _rebuilt(batch: pl.DataFrame, turns: pl.DataFrame, texts: pl.Series) -> pl.D
         texts.slice(rest, batch.height).alias("evidence"),
         texts.slice(rest + batch.height).alias("uri"),
     )
-
-
-def _key(settings: Settings) -> bytes:
-    if settings.pseudonym_key is not None:
-        return settings.pseudonym_key.get_secret_value().encode()
-    return read_or_create_key(settings.home / "pseudonym.key")
 
 
 def _asks_for_ner(config: Config, ingest: Path) -> bool:

@@ -1,7 +1,8 @@
 """Corrections that people gave to served answers, as conversations.
 
-Reads JSONL of `records.Feedback`. Only corrections that may be used become conversations: those accepted by a reviewer,
-or where no review is required all but the rejected. The others are counted, not refused.
+Reads JSONL of `records.Feedback`. Of several verdicts on one answer the one that counts is taken (see
+`core/feedback_rules.py`). Only corrections that may be used become conversations: those accepted by a reviewer, or
+where no review is required all but the rejected. The others are counted, not refused. Memory holds all verdicts.
 """
 
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from tasks.adapters.sources.documents import Terms, each_record
 from tasks.adapters.sources.raw_zone import ConversationRow, Place, RawZone
 from tasks.adapters.sources.source_file import SourceFile
 from tasks.core.chat_formats import abstains
+from tasks.core.feedback_rules import settle
 from tasks.core.prompt import ABSTENTION
 from tasks.core.records import Feedback, record_id
 
@@ -21,7 +23,8 @@ SOURCE = "feedback"
 
 def read_feedback(files: Iterable[SourceFile], zone: RawZone, terms: Terms, *, require_review: bool) -> None:
     """Add every usable correction to the raw zone."""
-    seen: set[str] = set()
+    verdicts: list[Feedback] = []
+    places: list[Place] = []
 
     def read(record: object, place: Place, raw: object) -> None:
         try:
@@ -29,17 +32,17 @@ def read_feedback(files: Iterable[SourceFile], zone: RawZone, terms: Terms, *, r
         except ValidationError as error:
             zone.refuse(place, "no feedback", raw, detail=_fault(error))
             return
-        if feedback.answer_id in seen:
-            zone.refuse(place, "duplicate id", raw)
-            return
-        seen.add(feedback.answer_id)
-        if is_usable(feedback, require_review=require_review):
-            zone.add_conversation(_row(feedback, zone, terms.licence), place)
-        else:
-            zone.tally.skipped += 1
+        verdicts.append(feedback)
+        places.append(place)
 
     for file in files:
         each_record(file, zone, terms.max_record_bytes, read)
+    place_of = {id(verdict): place for verdict, place in zip(verdicts, places, strict=True)}
+    zone.tally.skipped += len(verdicts)
+    for feedback in settle(verdicts).values():
+        if is_usable(feedback, require_review=require_review):
+            zone.tally.skipped -= 1
+            zone.add_conversation(_row(feedback, zone, terms.licence), place_of[id(feedback)])
 
 
 def is_usable(feedback: Feedback, *, require_review: bool) -> bool:

@@ -113,6 +113,15 @@ def test_redacting_any_digits_and_signs_twice_changes_nothing(text: str) -> None
 
 
 @few
+@given(st.lists(planted_texts(), min_size=1, max_size=3))
+def test_a_few_texts_are_redacted_as_they_are_among_many(planted: list[tuple[str, list[str]]]) -> None:
+    texts = [text for text, _ in planted]
+    alone = [redact(text)[0] for text in texts]
+    many = pl.Series([*texts, *(["nothing here"] * 20)])
+    assert REDACTOR.redact(many, range(len(many))).texts.to_list()[: len(texts)] == alone
+
+
+@few
 @given(planted_texts(), filler)
 def test_a_detector_that_finds_something_was_suspicious(planted: tuple[str, list[str]], other: str) -> None:
     texts = pl.Series([planted[0], other, "", planted[0] + other])

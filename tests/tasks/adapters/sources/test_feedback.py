@@ -65,8 +65,21 @@ def test_a_correction_that_abstains_is_unanswerable(write: Write, raw_zone: Any,
 
 
 def test_what_is_no_feedback_is_quarantined_with_the_field(write: Write, raw_zone: Any, outcome: Any) -> None:
-    content = feedback("1") + feedback("1") + '{"answer_id": "2"}\n[]\n'
+    content = feedback("1") + '{"answer_id": "2"}\n[]\n'
     with raw_zone() as zone:
         read_feedback([write("f.jsonl", content)], zone, TERMS, require_review=True)
-    assert outcome.reasons == ["duplicate id", "no feedback", "no feedback"]
-    assert outcome.quarantine[1]["detail"] == "model: missing"
+    assert outcome.reasons == ["no feedback", "no feedback"]
+    assert outcome.quarantine[0]["detail"] == "model: missing"
+
+
+def test_of_several_verdicts_on_an_answer_one_counts_and_none_is_refused(
+    write: Write, raw_zone: Any, outcome: Any
+) -> None:
+    first = write("2026-05-01/a.jsonl", feedback("1", correction="Mine.", review="pending") + feedback("2"))
+    second = write("2026-05-02/b.jsonl", feedback("1", correction="Right.") + feedback("2", review="rejected"))
+    third = write("2026-05-03/c.jsonl", feedback("1", correction="Poison.", review="pending"))
+    with raw_zone() as zone:
+        read_feedback([first, second, third], zone, TERMS, require_review=False)
+        assert (zone.tally.skipped, zone.tally.quarantined) == (4, 0)
+    (row,) = outcome.conversations
+    assert row["messages"][-1]["content"] == "Right."

@@ -1,0 +1,1 @@
+"""The long-lived process: what answers, and what it writes down about its answers."""
