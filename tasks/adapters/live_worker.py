@@ -1,8 +1,8 @@
 """`python -m tasks.adapters.live_worker SPEC`: the process that computes for `live_engine_process`.
 
-Lines of JSON: it reads `{"ask": number, ...}` and `{"cancel": number}` and writes `{"ready": true}` once, then after each
-step a list of what has grown. It ends when its input does, with its parent, or with the first error of the pipeline. One
-thread: a second one that reads would wait for the lock that a step holds.
+Lines of JSON: it reads `{"ask": number, ...}` and `{"cancel": number}` and writes `{"ready": true}` once, then after
+each step a list of what has grown. It ends when its input does, with its parent, or with the first error of the
+pipeline. One thread: a second one that reads would wait for the lock that a step holds.
 """
 
 import json
