@@ -49,6 +49,7 @@ class FakeEngine:
     pause_s: float = 0.0
     error: Exception | None = None
     is_ready: bool = True
+    is_held: bool = False
     finish: str = "stop"
     asks: list[Ask] = field(default_factory=list)
     running: int = 0
@@ -65,6 +66,8 @@ class FakeEngine:
         try:
             for number, word in enumerate(words, start=1):
                 await asyncio.sleep(self.pause_s)
+                while self.is_held:
+                    await asyncio.sleep(0.01)
                 if self.error and number > 1:
                     raise self.error
                 is_last = number == len(words)
@@ -118,6 +121,7 @@ class Live:
     url: str = ""
     loop: asyncio.AbstractEventLoop | None = None
     server: GatewayServer | None = None
+    clients: list[openai.OpenAI] = field(default_factory=list)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
@@ -138,7 +142,9 @@ class Live:
 
     def client(self, key: str | None = None) -> openai.OpenAI:
         """Return the client that everyone uses, as it comes."""
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key or self.user, max_retries=0)
+        made = openai.OpenAI(base_url=f"{self.url}/v1", api_key=key or self.user, max_retries=0)
+        self.clients.append(made)
+        return made
 
     def in_loop(self, function: Callable[[], Any]) -> Any:
         """Call a function in the gateway's loop."""
@@ -210,6 +216,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     yield begin
     for thread, live in threads:
+        for client in live.clients:
+            client.close()
         assert live.server is not None
         assert live.loop is not None
         with contextlib.suppress(RuntimeError):  # it has ended already

@@ -23,8 +23,8 @@ def test_the_openai_client_gets_an_answer_with_counts_citations_and_the_models_v
     message = completion.choices[0].message
     assert message.content == ANSWER
     assert completion.choices[0].finish_reason == "stop"
-    assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (20, 8)
-    assert completion.usage.total_tokens == 28
+    assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (20, 7)
+    assert completion.usage.total_tokens == 27
     assert [citation["document_id"] for citation in message.citations] == ["d1", "d2"]
     assert message.citations[0]["title"] == "json.dumps"
     assert message.abstained is False
@@ -57,7 +57,7 @@ def test_the_openai_client_streams_the_same_answer(start: Any) -> None:
     assert len(deltas) > 4
     assert [citation["document_id"] for citation in deltas[-1].citations] == ["d1", "d2"]
     assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
-    assert chunks[-1].usage.total_tokens == 28
+    assert chunks[-1].usage.total_tokens == 27
     assert {chunk.id for chunk in chunks} == {chunks[0].id}
     assert live.kept.records[0].answer_id == chunks[0].id
 
@@ -199,7 +199,7 @@ def test_an_answer_that_takes_too_long_is_a_timeout_and_ends_in_the_engine(start
     assert (live.engine.running, live.engine.cancelled) == (0, 1)
     assert live.kept.records[0].status == "timeout"
     assert live.kept.records[0].finish_reason is None
-    assert live.kept.records[0].answer == "The"
+    assert ANSWER.startswith(live.kept.records[0].answer)
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -240,11 +240,13 @@ def test_a_client_that_goes_away_leaves_the_line(start: Any) -> None:
 
 def test_more_than_the_line_holds_are_told_when_to_come_again(start: Any) -> None:
     live = start(concurrency=2, queue=3)
-    live.engine.pause_s = 0.1
+    live.engine.is_held = True
     with ThreadPoolExecutor(20) as pool:
-        replies = list(pool.map(lambda _: live.post(CHAT), range(20)))
-    statuses = sorted(reply.status_code for reply in replies)
-    assert statuses == [200] * 5 + [429] * 15
+        sent = [pool.submit(live.post, CHAT) for _ in range(20)]
+        live.wait(lambda: sum(reply.done() for reply in sent) == 15)
+        live.engine.is_held = False
+    replies = [reply.result() for reply in sent]
+    assert sorted(reply.status_code for reply in replies) == [200] * 5 + [429] * 15
     refused = next(reply for reply in replies if reply.status_code == 429)
     assert 1 <= int(refused.headers["retry-after"]) <= 60
     assert refused.json()["error"]["code"] == "queue_full"
