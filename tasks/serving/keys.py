@@ -50,7 +50,7 @@ class KeyRing:
         self._stamp: tuple[int, int, int] | None = None
         self._keys: dict[str, Key] = {}
 
-    def keys(self) -> list[Key]:
+    def all(self) -> list[Key]:
         """Return every key, oldest first. Raises ConfigError for a file that others may read or that is damaged."""
         return list(self._read().values())
 
@@ -72,7 +72,7 @@ class KeyRing:
     ) -> str | None:
         """Make a key and return its text, which is kept nowhere; with `only_first`, None where there is one already."""
         with exclusive(self._path.with_name(self._path.name + ".lock")):
-            kept = self.keys()
+            kept = self.all()
             if only_first and kept:
                 return None
             id_ = secrets.token_hex(ID_BYTES)
@@ -92,8 +92,8 @@ class KeyRing:
     def revoke(self, id_: str) -> None:
         """Remove a key. Raises ConfigError where there is none of that id."""
         with exclusive(self._path.with_name(self._path.name + ".lock")):
-            kept = [key for key in self.keys() if key.id != id_]
-            if len(kept) == len(self.keys()):
+            kept = [key for key in self.all() if key.id != id_]
+            if len(kept) == len(self.all()):
                 raise ConfigError(f"{self._path} has no key {id_!r}: `ratchet keys list` shows them.")
             self._write(kept)
 

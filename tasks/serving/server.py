@@ -128,7 +128,7 @@ def key_ring(settings: Settings) -> KeyRing:
 
 def check_address(host: str, keys: KeyRing) -> None:
     """Raise ConfigError for an address that others can reach while there is no key."""
-    if not is_loopback(host) and not keys.keys():
+    if not is_loopback(host) and not keys.all():
         raise ConfigError(
             f"The gateway has no key yet and {host} can be reached by others: make one with `ratchet keys add NAME`."
         )

@@ -48,7 +48,7 @@ def test_of_many_first_starts_one_makes_the_key(ring: KeyRing, tmp_path: Path) -
         rings = [KeyRing(tmp_path / "home" / "keys.json") for _ in range(8)]
         tokens = list(pool.map(lambda r: r.create("first", "admin", at=AT, only_first=True), rings))
     assert len([token for token in tokens if token]) == 1
-    assert len(ring.keys()) == 1
+    assert len(ring.all()) == 1
 
 
 def test_a_file_that_others_may_read_or_that_is_damaged_is_refused(ring: KeyRing, tmp_path: Path) -> None:
@@ -56,8 +56,8 @@ def test_a_file_that_others_may_read_or_that_is_damaged_is_refused(ring: KeyRing
     path = tmp_path / "home" / "keys.json"
     path.chmod(0o644)
     with pytest.raises(ConfigError, match="chmod 600"):
-        KeyRing(path).keys()
+        KeyRing(path).all()
     path.write_text(json.dumps({"keys": [{"id": "x"}]}))
     path.chmod(0o600)
     with pytest.raises(ConfigError, match="damaged"):
-        KeyRing(path).keys()
+        KeyRing(path).all()
