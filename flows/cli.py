@@ -108,8 +108,14 @@ def add_key(
 
         from tasks.serving.server import key_ring
 
-        limits = {"requests_per_minute": requests_per_minute, "tokens_per_day": tokens_per_day}
-        typer.echo(key_ring(Settings()).create(name, role, at=datetime.now(UTC).isoformat(), **limits))
+        token = key_ring(Settings()).create(
+            name,
+            role,
+            at=datetime.now(UTC).isoformat(),
+            requests_per_minute=requests_per_minute,
+            tokens_per_day=tokens_per_day,
+        )
+        typer.echo(token)
 
 
 @keys_app.command(name="list", epilog="Example: ratchet keys list")

@@ -56,7 +56,6 @@ class Handlers:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._document = document()
 
     async def chat(self, request: Request) -> Any:
         gateway = self._gateway
@@ -96,7 +95,7 @@ class Handlers:
         return Response(self._gateway.metrics.text(), headers={"content-type": CONTENT_TYPE})
 
     async def openapi(self, _: Request) -> Response:
-        return _json(self._document)
+        return _json(document([model.id for model in self._models()]))
 
     def _models(self) -> list[Model]:
         names = [ANY, *(arm.model.name for arm in self._gateway.router.arms())]

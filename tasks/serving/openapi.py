@@ -1,5 +1,6 @@
 """The gateway's OpenAPI document, from the classes that requests and responses are made of."""
 
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
@@ -20,12 +21,18 @@ REASONS = {
     503: "The gateway is being stopped or has lost its engine.",
     504: "No answer within the time limit.",
 }
+EVENT = {  # of the stream
+    "type": "object",
+    "required": ["data"],
+    "properties": {"data": {"type": "string", "description": "A chat.completion.chunk as JSON, an error, or [DONE]."}},
+}
 
 
-def document() -> dict[str, Any]:
-    """Return the document, OpenAPI 3.1."""
+def document(models: Sequence[str]) -> dict[str, Any]:
+    """Return the document, OpenAPI 3.1, for a gateway that serves `models`."""
     used: list[type[BaseModel]] = [ChatRequest, ChatCompletion, Model, ModelList, ErrorBody]
     _, schemas = models_json_schema([(m, "validation") for m in used], ref_template="#/components/schemas/{model}")
+    schemas["$defs"]["ChatRequest"]["properties"]["model"] = {"type": "string", "enum": list(models)}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Ratchet gateway", "version": metadata.version("ratchet-llm")},
@@ -49,7 +56,7 @@ def document() -> dict[str, Any]:
 
 def _chat() -> dict[str, Any]:
     body = {"required": True, "content": _content("ChatRequest")}
-    answer = {"application/json": _schema("ChatCompletion"), "text/event-stream": {"schema": {"type": "string"}}}
+    answer = {"application/json": _schema("ChatCompletion"), "text/event-stream": {"schema": EVENT}}
     responses = {
         "200": {"description": "The answer.", "content": answer},
         **_errors(400, 401, 404, 413, 429, 500, 503, 504),

@@ -11,6 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tasks.serving.api_error import ApiError
 
 MOST_TURNS = 200
+A_QUESTION = {
+    "type": "object",
+    "required": ["role", "content"],
+    "properties": {"role": {"const": "user"}, "content": {"type": "string", "pattern": r"\S"}},
+}
 
 
 class _Request(BaseModel):
@@ -25,7 +30,7 @@ class TextPart(BaseModel):
 
 
 class Turn(BaseModel):
-    """One turn of the conversation; the question is the last one of the user."""
+    """One turn of the conversation; the question is the user's last one that is not blank."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -48,7 +53,9 @@ class ChatRequest(_Request):
     """A question with its conversation."""
 
     model: Annotated[str, Field(min_length=1, max_length=200)]
-    messages: Annotated[list[Turn], Field(min_length=1, max_length=MOST_TURNS)]
+    messages: Annotated[
+        list[Turn], Field(min_length=1, max_length=MOST_TURNS, json_schema_extra={"contains": A_QUESTION})
+    ]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -67,8 +74,9 @@ class ChatRequest(_Request):
 
     @property
     def question(self) -> str:
-        """The last turn of the user."""
-        return next((turn.text for turn in reversed(self.messages) if turn.role == "user"), "").strip()
+        """The last turn of the user that says anything."""
+        said = (turn.text.strip() for turn in reversed(self.messages) if turn.role == "user")
+        return next((text for text in said if text), "")
 
     @property
     def limit(self) -> int | None:
@@ -140,7 +148,7 @@ def parse_chat(body: bytes) -> ChatRequest:
     except ValidationError as error:
         raise _refusal(error.errors(include_url=False, include_input=False, include_context=False)[0]) from None
     if not request.question:
-        raise ApiError(400, "messages holds no question: end with a turn of the user.", param="messages")
+        raise ApiError(400, "messages holds no question: add a turn of the role user.", param="messages")
     return request
 
 
