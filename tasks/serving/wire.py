@@ -6,7 +6,7 @@ own: clients send back what they were given. Beyond OpenAI's fields a message ho
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tasks.serving.api_error import ApiError
 
@@ -16,6 +16,15 @@ A_QUESTION = {
     "required": ["role", "content"],
     "properties": {"role": {"const": "user"}, "content": {"type": "string", "pattern": r"\S"}},
 }
+MOST_TOKENS = 2**31  # beyond any model: what a request asks for is cut to the configured most
+
+
+def _integral(value: object) -> object:
+    """JSON knows one kind of number: 5.0 is an integer there."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Integral = BeforeValidator(_integral)
 
 
 class _Request(BaseModel):
@@ -58,12 +67,12 @@ class ChatRequest(_Request):
     ]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS), Integral] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS), Integral] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
-    n: Annotated[int, Field(ge=1, le=1)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**53), Integral] | None = None
+    n: Annotated[int, Field(ge=1, le=1), Integral] | None = None
     presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
     frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
     user: str | None = None

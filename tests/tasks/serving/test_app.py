@@ -120,6 +120,9 @@ def test_models_are_listed_and_can_be_asked_for_by_version(start: Any) -> None:
         ({"n": 2}, "n", "invalid_value"),
         ({"tools": []}, "tools", "unsupported_parameter"),
         ({"max_tokens": 0}, "max_tokens", "invalid_value"),
+        ({"max_tokens": True}, "max_tokens", "invalid_value"),
+        ({"max_tokens": 1.5}, "max_tokens", "invalid_value"),
+        ({"seed": -1}, "seed", "invalid_value"),
     ],
 )
 def test_a_wrong_body_is_refused_with_the_field_at_fault_and_no_value(
