@@ -94,7 +94,8 @@ class UpstreamEngine:
 
     async def close(self) -> None:
         """Unload the adapter, as far as the upstream can be reached, and close the connections."""
-        if self._upstream.adapter is not None and self._is_up:
+        was_up, self._is_up = self._is_up, False
+        if self._upstream.adapter is not None and was_up:
             try:
                 await self._manage("unload_lora_adapter", {"lora_name": self._upstream.model}, accepted="not")
             except (EngineLostError, ConfigError) as error:

@@ -7,6 +7,7 @@ that whatever goes wrong before has a status of its own; what goes wrong later i
 import asyncio
 import contextlib
 import logging
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -134,7 +135,8 @@ class ChatReply:
             status = GONE
             raise
         except Exception as error:
-            logger.exception("an answer failed with %s", type(error).__name__)
+            place = traceback.extract_tb(error.__traceback__)[-1]  # its message could quote the question
+            logger.error("an answer failed with %s at %s:%s", type(error).__name__, place.filename, place.lineno)
             await self._refuse(_internal_error(), send)
         finally:
             self._gateway.count(exchange, status)

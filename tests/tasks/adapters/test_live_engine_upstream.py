@@ -201,7 +201,11 @@ def test_an_adapter_is_loaded_at_the_start_and_unloaded_at_the_end(stub: VllmStu
         assert stub.models == ["base", "version-1"]
         await collect(engine)
 
-    run(Upstream(stub.url, "version-1", adapter=tmp_path), work)
+    async def twice(engine: UpstreamEngine) -> None:
+        await work(engine)
+        await engine.close()
+
+    run(Upstream(stub.url, "version-1", adapter=tmp_path), twice)
     assert stub.models == ["base"]
     assert stub.bodies[0]["model"] == "version-1"
 

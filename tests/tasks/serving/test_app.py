@@ -178,7 +178,7 @@ def test_unknown_addresses_and_methods_get_openais_error_bodies(start: Any) -> N
     ],
 )
 def test_an_engines_error_has_a_status_before_the_first_text_and_is_an_event_after_it(
-    start: Any, error: Exception, status: int, code: str
+    start: Any, error: Exception, status: int, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     live = start()
     live.engine.error = error
@@ -192,6 +192,7 @@ def test_an_engines_error_has_a_status_before_the_first_text_and_is_an_event_aft
     assert [record.status for record in live.kept.records] == ["error", "error"]
     live.engine.error = None
     assert live.post(CHAT).status_code == 200
+    assert "a text of the prompt" not in caplog.text
 
 
 def test_an_answer_that_takes_too_long_is_a_timeout_and_ends_in_the_engine(start: Any) -> None:
