@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,6 +20,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+keys_app = typer.Typer(help="Who may ask the gateway, and how much.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
 
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="PATH=VALUE", help="Overlay a value: curate.dedup.bands=10.")
@@ -134,6 +137,65 @@ def _ask_about(session: "Review", items: "list[ReviewItem]") -> None:
             session.keep(item, LABELS[key], correction=correction)
             done += 1
     typer.echo(f"{done} labelled.")
+
+
+@app.command(epilog="Example: ratchet serve --port 8080")
+def serve(
+    host: Annotated[str | None, typer.Option(help="Where to listen; other than loopback needs a key first.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one.")] = None,
+) -> None:
+    """Answer questions over OpenAI's API with the champion, or with the base model while there is none."""
+    with _sentences():
+        configure_logging()
+        from tasks.serving import server
+        from tasks.serving.config import load_config
+
+        given = {"gateway_host": host, "gateway_port": port}
+        settings = Settings().model_copy(update={name: value for name, value in given.items() if value is not None})
+        server.serve(settings, load_config(), typer.echo)
+
+
+@keys_app.command(name="add", epilog="Example: ratchet keys add support-bot --tokens-per-day 200000")
+def add_key(
+    name: Annotated[str, typer.Argument(help="Who will use it.")],
+    role: Annotated[Literal["user", "admin"], typer.Option(help="An admin also reads the metrics.")] = "user",
+    requests_per_minute: Annotated[int | None, typer.Option(min=1)] = None,
+    tokens_per_day: Annotated[int | None, typer.Option(min=1)] = None,
+) -> None:
+    """Make a key and print it, this once."""
+    with _sentences():
+        from datetime import UTC, datetime
+
+        from tasks.serving.server import key_ring
+
+        token = key_ring(Settings()).create(
+            name,
+            role,
+            at=datetime.now(UTC).isoformat(),
+            requests_per_minute=requests_per_minute,
+            tokens_per_day=tokens_per_day,
+        )
+        typer.echo(token)
+
+
+@keys_app.command(name="list", epilog="Example: ratchet keys list")
+def list_keys() -> None:
+    """Show every key's id, role, name and limits."""
+    with _sentences():
+        from tasks.serving.server import key_ring
+
+        for key in key_ring(Settings()).all():
+            limits = f"{key.requests_per_minute or 'any'} requests a minute, {key.tokens_per_day or 'any'} tokens a day"
+            typer.echo(f"{key.id}  {key.role:5}  {key.name}  ({limits})")
+
+
+@keys_app.command(name="revoke", epilog="Example: ratchet keys revoke 0123456789ab")
+def revoke_key(id_: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """Refuse a key from now on, also in a running gateway."""
+    with _sentences():
+        from tasks.serving.server import key_ring
+
+        key_ring(Settings()).revoke(id_)
 
 
 @app.command(epilog="Example: ratchet doctor")

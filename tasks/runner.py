@@ -90,12 +90,12 @@ def load_config(stage: Stage, overrides: Sequence[str] = (), profile: str | None
 
     Raises ConfigError that names the file, the field and the value.
     """
-    values = _read_yaml(stage.config_file)
+    values = read_yaml(stage.config_file)
     if profile and profile != TRIAL:
         profile_file = Path("configs/profiles") / f"{profile}.yaml"
         if not profile_file.exists():
             raise ConfigError(f"Profile {profile!r} has no file {profile_file}; write it or name another profile.")
-        overlay = _read_yaml(profile_file).get(stage.path) or {}
+        overlay = read_yaml(profile_file).get(stage.path) or {}
         if not isinstance(overlay, dict):
             raise ConfigError(
                 f"{profile_file}: {stage.path} holds no fields; write `{stage.path}:` and fields below it."
@@ -213,7 +213,8 @@ def _replace(part: Path, out: Path) -> None:
     shutil.rmtree(out.with_name(out.name + ".failed"), ignore_errors=True)
 
 
-def _read_yaml(path: Path) -> dict[str, object]:
+def read_yaml(path: Path) -> dict[str, object]:
+    """Return the fields of a YAML file, none where it is absent. Raises ConfigError that names the line."""
     if not path.exists():
         return {}
     try:

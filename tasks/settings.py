@@ -45,6 +45,14 @@ class Settings(BaseSettings):
     """OpenAI-compatible endpoint of a judge; without it judge metrics are 'not evaluated'."""
     judge_model: str = "judge"
     judge_api_key: SecretStr = SecretStr("none")
+    upstream_url: str | None = None
+    """OpenAI-compatible server (vLLM) that computes the gateway's answers; None: this machine does."""
+    upstream_model: str = "base"
+    """What the upstream calls the base model."""
+    upstream_api_key: SecretStr | None = None
+    gateway_host: str = "127.0.0.1"
+    """Where the gateway listens; any other than loopback needs a key to exist first."""
+    gateway_port: int = Field(8080, ge=0, le=65535)
     pseudonym_key: SecretStr | None = None
     """Key of the pseudonyms; None: one made at first use and kept in `home`, so pseudonyms differ between checkouts."""
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)

@@ -43,7 +43,7 @@ class _Request:
     generated: list[int] = field(default_factory=list)
 
 
-def _openvino() -> tuple[ModuleType, ModuleType]:
+def openvino_modules() -> tuple[ModuleType, ModuleType]:
     """Import OpenVINO as if its telemetry package were missing: with it, every import is reported to its maker."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
@@ -54,7 +54,7 @@ def _openvino() -> tuple[ModuleType, ModuleType]:
 
 def has_bf16() -> bool:
     """Return whether the processor multiplies bfloat16 matrices itself."""
-    openvino, _ = _openvino()
+    openvino, _ = openvino_modules()
 
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
@@ -64,7 +64,7 @@ class OpenVinoEngine:
 
     def __init__(self, spec: EngineSpec) -> None:
         self._spec = spec
-        self._tokenizer, self._end = _load_tokenizer(spec.tokenizer)
+        self._tokenizer, self._end = load_fast_tokenizer(spec.tokenizer)
         self._pipeline = self._open()
         self._number = 0
 
@@ -91,7 +91,7 @@ class OpenVinoEngine:
     def _admit(self, index: int, prompt: str, max_new_tokens: int, running: list[_Request], keep: OnAnswer) -> None:
         import numpy as np
 
-        openvino, openvino_genai = _openvino()
+        openvino, openvino_genai = openvino_modules()
 
         ids = self._tokenizer.encode(prompt, add_special_tokens=False).ids
         config = openvino_genai.GenerationConfig(max_new_tokens=max_new_tokens, do_sample=False)
@@ -100,7 +100,7 @@ class OpenVinoEngine:
         try:
             handle = self._pipeline.add_request(self._number, openvino.Tensor(np.array([ids], dtype=np.int64)), config)
         except RuntimeError as error:
-            logger.warning("the engine refuses a prompt of %d tokens: %s", len(ids), _first_line(error))
+            logger.warning("the engine refuses a prompt of %d tokens: %s", len(ids), first_line(error))
             keep(index, failed("error", len(ids)))
             return
         running.append(_Request(index, handle, len(ids), time.monotonic()))
@@ -110,10 +110,10 @@ class OpenVinoEngine:
         if not running:
             return
         try:
-            with _ended_when_still(STILL_S):
+            with ended_when_still(STILL_S):
                 self._pipeline.step()
         except RuntimeError as error:
-            logger.warning("the engine lost %d requests and starts anew: %s", len(running), _first_line(error))
+            logger.warning("the engine lost %d requests and starts anew: %s", len(running), first_line(error))
             for request in running:
                 keep(request.index, failed("error", request.prompt_tokens, time.monotonic() - request.started))
             running.clear()
@@ -143,25 +143,30 @@ class OpenVinoEngine:
         return finished(text, request.prompt_tokens, len(request.generated), seconds)
 
     def _open(self) -> "ContinuousBatchingPipeline":
-        _, openvino_genai = _openvino()
-
-        scheduler = openvino_genai.SchedulerConfig()
-        scheduler.cache_size = self._spec.cache_gb
-        scheduler.max_num_seqs = self._spec.concurrency
-        scheduler.max_num_batched_tokens = MAX_BATCHED_TOKENS
-        scheduler.dynamic_split_fuse = True
-        scheduler.enable_prefix_caching = True
-        properties: dict[str, object] = {
-            "INFERENCE_NUM_THREADS": self._spec.threads,
-            "INFERENCE_PRECISION_HINT": self._spec.precision,
-            "ENABLE_CPU_PINNING": False,  # else every process sits on the same first core
-        }
-        if self._spec.precision == "f32":
-            properties["KV_CACHE_PRECISION"] = "f16"
-        return openvino_genai.ContinuousBatchingPipeline(str(self._spec.weights), scheduler, "CPU", properties)
+        return open_pipeline(self._spec)
 
 
-def _load_tokenizer(folder: Path) -> tuple["Tokenizer", int]:
+def open_pipeline(spec: EngineSpec) -> "ContinuousBatchingPipeline":
+    """Return a pipeline with the model loaded, as evaluation and serving both use it."""
+    _, openvino_genai = openvino_modules()
+
+    scheduler = openvino_genai.SchedulerConfig()
+    scheduler.cache_size = spec.cache_gb
+    scheduler.max_num_seqs = spec.concurrency
+    scheduler.max_num_batched_tokens = MAX_BATCHED_TOKENS
+    scheduler.dynamic_split_fuse = True
+    scheduler.enable_prefix_caching = True
+    properties: dict[str, object] = {
+        "INFERENCE_NUM_THREADS": spec.threads,
+        "INFERENCE_PRECISION_HINT": spec.precision,
+        "ENABLE_CPU_PINNING": False,  # else every process sits on the same first core
+    }
+    if spec.precision == "f32":
+        properties["KV_CACHE_PRECISION"] = "f16"
+    return openvino_genai.ContinuousBatchingPipeline(str(spec.weights), scheduler, "CPU", properties)
+
+
+def load_fast_tokenizer(folder: Path) -> tuple["Tokenizer", int]:
     """Return the fast tokenizer alone, without the seconds that importing transformers takes, and its end token."""
     from tokenizers import Tokenizer
 
@@ -177,7 +182,7 @@ def _load_tokenizer(folder: Path) -> tuple["Tokenizer", int]:
 
 
 @contextmanager
-def _ended_when_still(seconds: float) -> Iterator[None]:
+def ended_when_still(seconds: float) -> Iterator[None]:
     """End this process when the block takes longer than `seconds`: no Python code runs while the library hangs."""
     faulthandler.dump_traceback_later(seconds, exit=True, file=STANDARD_ERROR)
     try:
@@ -186,5 +191,5 @@ def _ended_when_still(seconds: float) -> Iterator[None]:
         faulthandler.cancel_dump_traceback_later()
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]

@@ -58,7 +58,7 @@ class Retriever:
         self, passages: Sequence[Passage], titles: Mapping[str, str], vectors: np.ndarray, lexical: "BM25"
     ) -> None:
         """Take passages in the order of their ids, with their vectors in the same order."""
-        self.passages = passages
+        self.passages, self.titles = passages, titles
         self.version = ""
         self._vectors, self._lexical = vectors.astype(np.float32), lexical
         self._manifest: dict[str, str] = {}
@@ -117,6 +117,16 @@ class Retriever:
             hidden = outside.copy()
             hidden[self._rows_of(leave_out[number] if leave_out else ())] = True
             found.append([self.passages[row] for row in self._rank(question, vector, hidden)[:k]])
+        return found
+
+    def search_scored(self, questions: Sequence[str], k: int) -> list[list[tuple[Passage, float]]]:
+        """Return what `search` does, each passage with its cosine similarity to the question."""
+        vectors = self.embedder.embed(questions)
+        hidden = np.zeros(len(self.passages), dtype=np.bool_)
+        found = []
+        for question, vector in zip(questions, vectors, strict=True):
+            rows = self._rank(question, vector, hidden)[:k]
+            found.append([(self.passages[row], float(self._vectors[row] @ vector)) for row in rows])
         return found
 
     @property

@@ -1,1 +1,1 @@
-"""The long-lived process: what answers, and what it writes down about its answers."""
+"""The long-lived process: an OpenAI-compatible gateway that answers with the served model."""

@@ -74,6 +74,15 @@ def test_a_question_finds_what_it_names_or_means(tmp_path: Path, question: str, 
     assert ids(index(tmp_path, DOCUMENTS).search([question], 1)[0]) == [best]
 
 
+def test_a_scored_search_finds_the_same_and_says_how_alike_it_is(tmp_path: Path) -> None:
+    retriever = index(tmp_path, DOCUMENTS)
+    questions = ["what does os.path.join do", DOCUMENTS["d4"][1].split("\n")[0]]
+    scored = retriever.search_scored(questions, 3)
+    assert [[passage for passage, _ in found] for found in scored] == retriever.search(questions, 3)
+    assert all(-1.001 <= score <= 1.001 for found in scored for _, score in found)
+    assert retriever.titles["d3"] == "os.path.join"
+
+
 def test_each_question_leaves_out_its_own_documents(tmp_path: Path) -> None:
     question = "What does json.dumps do?"
     found = index(tmp_path, DOCUMENTS).search([question] * 3, 9, [(), {"d1"}, ["d1", "d2", "unknown"]])

@@ -1,0 +1,53 @@
+"""The gateway's values, from `configs/serve.yaml`. It is no stage: it makes no output for DVC to track."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from tasks.core.errors import ConfigError
+from tasks.core.stage import StageConfig
+from tasks.runner import read_yaml
+
+CONFIG_FILE = Path("configs/serve.yaml")
+
+
+class ServeConfig(StageConfig):
+    """Values of `ratchet serve`; where it listens and which upstream it asks are settings of the machine."""
+
+    engine: Literal["auto", "openvino", "upstream"] = "auto"
+    """What answers; auto: the upstream where RATCHET_UPSTREAM_URL names one, else openvino."""
+    precision: Literal["auto", "f32", "bf16"] = "auto"
+    """Of the embedded engine, as `evaluate` has it; auto: bf16 where the processor multiplies it natively, else f32."""
+    answer_tokens: int = Field(128, ge=1)
+    """Longest answer where a request names no limit."""
+    most_tokens: int = Field(512, ge=1)
+    """Longest answer a request may ask for."""
+    base_model: str = "smollm2-135m-instruct"
+    """What answers while there is no champion: as `base_model` of finetune.train."""
+    base_passages: int = Field(3, ge=1)
+    """Passages the base model is shown while there is no champion; a version knows its own number."""
+    concurrency: int = Field(32, ge=1)
+    """Answers computed together."""
+    queue: int = Field(64, ge=0)
+    """Requests that may wait for a place; the next one is told to come again later."""
+    timeout_s: float = Field(120.0, gt=0)
+    """Of one request, from its arrival to its last token."""
+    drain_s: float = Field(30.0, ge=0)
+    """How long running answers may take to end when the gateway is asked to stop."""
+    request_bytes: int = Field(262_144, ge=1024)
+    """Largest body of a request."""
+    cache_gb: int = Field(1, ge=1)
+    """The embedded engine's memory for the keys and values of its requests."""
+    cache_entries: int = Field(0, ge=0)
+    """Answers kept to be given again to the same question; 0: none."""
+
+
+def load_config(path: Path = CONFIG_FILE) -> ServeConfig:
+    """Return the class defaults overlaid by the file. Raises ConfigError that names the field."""
+    try:
+        return ServeConfig.model_validate(read_yaml(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"{path}, field {field!r}: {first['msg'].lower()}; correct it.") from None

@@ -1,0 +1,195 @@
+"""What happens to a request between its arrival and its record.
+
+`Gateway.answer` holds a place in the line and an arm of the router, answers within the time limit, and leaves a record
+whatever happens. It knows nothing of HTTP: `app` does.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from tasks.adapters.live_engine import EngineLostError, PromptRefusedError
+from tasks.core.answer_record import AnswerRecord, Status
+from tasks.core.errors import RatchetError
+from tasks.serving.answering import Answering, Asked, Draft
+from tasks.serving.api_error import ApiError
+from tasks.serving.budgets import Budgets
+from tasks.serving.cache import AnswerCache
+from tasks.serving.config import ServeConfig
+from tasks.serving.keys import Key, KeyRing
+from tasks.serving.line import Line
+from tasks.serving.metrics import NO_MODEL, Metrics
+from tasks.serving.recording import Recorder
+from tasks.serving.router import Arm, Router
+from tasks.serving.wire import ChatRequest
+
+logger = logging.getLogger(__name__)
+
+ID_BYTES = 12
+
+
+@dataclass
+class Exchange:
+    """A request on its way: who asked, which arm answers, and how far it has come."""
+
+    key: Key
+    request: ChatRequest
+    arm: Arm
+    asked: Asked
+    answer_id: str
+    created: int
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def model_name(self) -> str:
+        return self.arm.model.name
+
+
+class Gateway:
+    """The served models and all that guards and watches them."""
+
+    def __init__(
+        self, router: Router, config: ServeConfig, *, recorder: Recorder, keys: KeyRing, budgets: Budgets
+    ) -> None:
+        self.router, self.config, self.recorder = router, config, recorder
+        self.keys, self.budgets = keys, budgets
+        self.line = Line(config.concurrency, config.queue)
+        self.cache: AnswerCache[Draft] = AnswerCache(config.cache_entries)
+        self.metrics = Metrics()
+        self.started_at = int(time.time())
+        self.metrics.watch("ratchet_running", "Answers under way.", lambda: self.line.running)
+        self.metrics.watch("ratchet_queue_depth", "Requests that wait for a place.", lambda: self.line.waiting)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a question could be answered now."""
+        return not self.line.is_closed and all(arm.model.engine.is_ready for arm in self.router.arms())
+
+    def authenticate(self, header: str | None, *, needs_admin: bool = False) -> Key:
+        """Return whose key an Authorization header holds. Raises ApiError 401 or 403."""
+        scheme, _, token = (header or "").partition(" ")
+        key = self.keys.find(token.strip()) if scheme.lower() == "bearer" else None
+        if key is None:
+            said = "This API key is not known." if header else "Send an API key: `Authorization: Bearer KEY`."
+            raise ApiError(401, said, "authentication_error", "invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
+        if needs_admin and key.role != "admin":
+            raise ApiError(403, "This needs a key of the role admin.", "permission_error", "admin_only")
+        return key
+
+    def exchange(self, key: Key, request: ChatRequest) -> Exchange:
+        """Return the request with the arm that will answer it. Raises ApiError 404 for an unknown model."""
+        arm = self.router.choose(request.model, sticky=request.user or key.id)
+        if arm is None:
+            raise ApiError(
+                404,
+                "There is no model of that name: `ratchet` is what serves, /v1/models lists all.",
+                "not_found_error",
+                "model_not_found",
+                "model",
+            )
+        limit = request.limit if request.limit is not None else self.config.answer_tokens
+        asked = Asked(
+            question=request.question,
+            max_tokens=min(limit, self.config.most_tokens),
+            temperature=request.temperature or 0.0,
+            top_p=request.top_p if request.top_p is not None else 1.0,
+            seed=request.seed,
+        )
+        answer_id = f"chatcmpl-{arm.model.digest[:12]}-{secrets.token_hex(ID_BYTES)}"
+        return Exchange(key, request, arm, asked, answer_id, int(time.time()))
+
+    async def answer(self, exchange: Exchange, emit: Callable[[str], Awaitable[None]]) -> Draft:
+        """Answer the question, giving text to `emit` as it comes, and record it, however it ends.
+
+        Call it at once after `exchange`: from its first line on it holds the arm. Raises ApiError for whatever the
+        client is to be told.
+        """
+        work = Answering(
+            exchange.arm.model,
+            exchange.asked,
+            self.cache,
+            lambda is_hit: self.metrics.count_lookup(exchange.arm.model.digest[:12], is_hit=is_hit),
+        )
+        has_begun = False
+        status: Status = "error"
+        try:
+            with exchange.arm.held():
+                async with asyncio.timeout(self.config.timeout_s), self.line.place():
+                    has_begun = True
+                    draft = await work.run(emit)
+            status = "ok"
+            return draft
+        except TimeoutError:
+            has_begun, status = True, "timeout"
+            raise ApiError(
+                504, f"No answer within {self.config.timeout_s:g} s: ask again.", "server_error", "timeout"
+            ) from None
+        except asyncio.CancelledError:
+            has_begun, status = True, "cancelled"
+            raise
+        except PromptRefusedError as error:
+            raise ApiError(400, str(error), code="context_length_exceeded", param="messages") from None
+        except EngineLostError as error:
+            raise ApiError(503, str(error), "server_error", "engine_lost", retry_after_s=2) from None
+        except RatchetError as error:
+            raise ApiError(500, str(error), "server_error", "internal_error") from None
+        finally:
+            if has_begun:
+                self._record(exchange, work.draft, status)
+
+    def count(self, exchange: Exchange | None, status: int) -> None:
+        """Count a request that has ended with an HTTP status."""
+        self.metrics.count_request(exchange.arm.model.digest[:12] if exchange else NO_MODEL, status)
+
+    async def close(self) -> bool:
+        """Refuse new requests, let the running ones end, and return whether all of them did in time."""
+        is_clean = await self.line.close(self.config.drain_s)
+        self.budgets.save()
+        for arm in self.router.arms():
+            await arm.model.close()
+        return is_clean
+
+    def _record(self, exchange: Exchange, draft: Draft, status: Status) -> None:
+        if not draft.is_cached:
+            self.budgets.spend(exchange.key, (draft.prompt_tokens or 0) + (draft.completion_tokens or 0))
+        record = record_of(exchange, draft, status)
+        self.metrics.count_answer(record)
+        try:
+            self.recorder.record(record)
+        except Exception as error:  # an answer must not fail because it could not be kept
+            logger.warning("answer %s is not recorded: %s", record.answer_id, type(error).__name__)
+
+
+def record_of(exchange: Exchange, draft: Draft, status: Status) -> AnswerRecord:
+    """Return what is kept of an answer."""
+    model, started = exchange.arm.model, exchange.started
+    return AnswerRecord(
+        answer_id=exchange.answer_id,
+        at=datetime.now(UTC).isoformat(),
+        model=model.digest,
+        arm=exchange.arm.name,
+        prompt_digest=model.prompt_digest,
+        index_version=model.index_version,
+        engine=model.engine.name,
+        parameters={**exchange.asked.parameters(), "passages": model.passages},
+        messages=[{"role": turn.role, "content": turn.text} for turn in exchange.request.messages],
+        answer=draft.text,
+        document_ids=list(dict.fromkeys(citation.document_id for citation in draft.citations)),
+        retrieval_scores=[citation.score for citation in draft.citations],
+        abstained=draft.abstained,
+        ungrounded=None if draft.ungrounded is None else list(draft.ungrounded),
+        status=status,
+        finish_reason=draft.finish_reason,
+        prompt_tokens=draft.prompt_tokens,
+        completion_tokens=draft.completion_tokens,
+        ttft_s=None if draft.first_at is None else draft.first_at - started,
+        seconds=time.monotonic() - started,
+        cpu_s=draft.cpu_s,
+        key_id=exchange.key.id,
+        cached=draft.is_cached,
+        shadow_of=None,
+    )

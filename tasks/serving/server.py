@@ -1,0 +1,159 @@
+"""The gateway's process: keys, model, socket, and an orderly end (uvicorn).
+
+On SIGTERM or Ctrl-C it refuses new requests with 503, lets the running ones end, and leaves; a second signal does not
+wait. It listens on loopback unless told otherwise, and elsewhere only when a key exists: the first one is printed to
+whoever starts it, and should not first be read over a network.
+"""
+
+import asyncio
+import ipaddress
+import logging
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from types import FrameType
+
+import uvicorn
+
+from tasks.adapters.registry import Registry
+from tasks.adapters.storage import open_store
+from tasks.core.errors import ConfigError, ExternalError
+from tasks.serving.app import build_app
+from tasks.serving.budgets import Budgets
+from tasks.serving.config import ServeConfig
+from tasks.serving.gateway import Gateway
+from tasks.serving.keys import KeyRing
+from tasks.serving.model import load_model
+from tasks.serving.recording import NoRecorder, Recorder
+from tasks.serving.router import OneModel
+from tasks.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+BACKLOG = 2048
+SAVE_INTERVAL_S = 5.0
+LAST_BYTES_S = 5  # for connections to take what was sent to them
+
+
+def serve(
+    settings: Settings, config: ServeConfig, say: Callable[[str], None], recorder: Recorder | None = None
+) -> None:
+    """Answer until told to stop. `say` hears what a person should read, the first key among it."""
+    keys = key_ring(settings)
+    check_address(settings.gateway_host, keys)
+    with listen(settings.gateway_host, settings.gateway_port) as listener:
+        token = keys.create("first start", "admin", at=datetime.now(UTC).isoformat(), only_first=True)
+        if token:
+            say(f"The admin key, shown this once: {token}")
+        asyncio.run(_serve(settings, config, listener, keys, say, recorder or NoRecorder()))
+
+
+async def _serve(
+    settings: Settings,
+    config: ServeConfig,
+    listener: socket.socket,
+    keys: KeyRing,
+    say: Callable[[str], None],
+    recorder: Recorder,
+) -> None:
+    registry = Registry(open_store(settings.store_url, settings.s3_endpoint_url))
+    champion = registry.pointer("champion")
+    say("Loading the model ...")
+    model = await load_model(champion.model if champion else None, registry, settings, config)
+    budgets = Budgets(settings.home / "serving" / "usage.json")
+    gateway = Gateway(OneModel(model), config, recorder=recorder, keys=keys, budgets=budgets)
+    server = GatewayServer(gateway)
+    host, port = listener.getsockname()[:2]
+    say(f"{model.name} answers at http://{host}:{port}/v1 ({model.engine.name}); Ctrl-C ends it.")
+    saver = asyncio.create_task(_save(budgets))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        saver.cancel()
+        with suppress(asyncio.CancelledError):
+            await saver
+        budgets.save()
+        for arm in gateway.router.arms():
+            await arm.model.close()
+
+
+class GatewayServer(uvicorn.Server):
+    """uvicorn with a drain before its end."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__(
+            uvicorn.Config(
+                build_app(gateway),
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                backlog=BACKLOG,
+                server_header=False,
+                timeout_graceful_shutdown=LAST_BYTES_S,
+            )
+        )
+        self._gateway = gateway
+        self._draining: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer until drained."""
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin the drain; a second signal ends at once."""
+        if self._draining is None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self.drain)
+        else:
+            self.should_exit = self.force_exit = True
+
+    def drain(self) -> None:
+        """Let the running answers end, then leave. Call it in the server's loop."""
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain())
+
+    async def _drain(self) -> None:
+        logger.info("stopping: %d answers are under way", self._gateway.line.running)
+        if not await self._gateway.close():
+            logger.warning("answers were still under way after %g s and are lost", self._gateway.config.drain_s)
+        self.should_exit = True
+
+
+def key_ring(settings: Settings) -> KeyRing:
+    """Return the keys of this checkout's gateway."""
+    return KeyRing(settings.home / "keys.json")
+
+
+def check_address(host: str, keys: KeyRing) -> None:
+    """Raise ConfigError for an address that others can reach while there is no key."""
+    if not is_loopback(host) and not keys.all():
+        raise ConfigError(
+            f"The gateway has no key yet and {host} can be reached by others: make one with `ratchet keys add NAME`."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket. Raises ExternalError where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ExternalError(
+            f"{host}:{port} cannot be listened on ({error.strerror}): end what uses it, or name another --port."
+        ) from None
+
+
+async def _save(budgets: Budgets) -> None:
+    while True:
+        await asyncio.sleep(SAVE_INTERVAL_S)
+        budgets.save()
