@@ -275,7 +275,8 @@ def _neighbours_in_window(everything: Vectors, num_reference: int, chosen: Integ
     likeness = everything[chosen] @ everything.T
     likeness[np.arange(len(chosen)), chosen] = -np.inf
     nearest = np.argpartition(-likeness, k - 1, axis=1)[:, :k]
-    return (nearest >= num_reference).sum(axis=1).astype(np.int64)
+    counts: Integers = (nearest >= num_reference).sum(axis=1).astype(np.int64)
+    return counts
 
 
 def _usual_distance(reference: Vectors) -> float:

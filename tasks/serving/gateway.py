@@ -11,8 +11,10 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol
 
 from tasks.adapters.live_engine import EngineLostError, PromptRefusedError
+from tasks.core.answer_id import new_answer_id
 from tasks.core.answer_record import AnswerRecord, Status
 from tasks.core.errors import RatchetError
 from tasks.serving.answering import Answering, Asked, Draft
@@ -23,13 +25,19 @@ from tasks.serving.config import ServeConfig
 from tasks.serving.keys import Key, KeyRing
 from tasks.serving.line import Line
 from tasks.serving.metrics import NO_MODEL, Metrics
-from tasks.serving.recording import Recorder
 from tasks.serving.router import Arm, Router
 from tasks.serving.wire import ChatRequest
 
 logger = logging.getLogger(__name__)
 
-ID_BYTES = 12
+ID_BYTES = 10
+
+
+class Recorder(Protocol):
+    """Keeps records. It neither blocks nor raises: what it could not keep, it counts."""
+
+    def record(self, answer: AnswerRecord) -> None:
+        """Take a record, at once."""
 
 
 @dataclass
@@ -99,8 +107,9 @@ class Gateway:
             top_p=request.top_p if request.top_p is not None else 1.0,
             seed=request.seed,
         )
-        answer_id = f"chatcmpl-{arm.model.digest[:12]}-{secrets.token_hex(ID_BYTES)}"
-        return Exchange(key, request, arm, asked, answer_id, int(time.time()))
+        now = datetime.now(UTC)
+        answer_id = new_answer_id(now, secrets.token_bytes(ID_BYTES))
+        return Exchange(key, request, arm, asked, answer_id, int(now.timestamp()))
 
     async def answer(self, exchange: Exchange, emit: Callable[[str], Awaitable[None]]) -> Draft:
         """Answer the question, giving text to `emit` as it comes, and record it, however it ends.

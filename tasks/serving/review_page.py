@@ -7,7 +7,7 @@ gateway knows that its own page sent it. `read_label` turns what was posted into
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
+from typing import get_args
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -58,4 +58,4 @@ def read_label(form: Mapping[str, str]) -> PostedLabel:
             f"The label is too long: a text may have {limits.correction_chars} characters, "
             f"a reason {limits.reason_chars}.",
         )
-    return PostedLabel(answer_id, cast("Label", label), text, reason)
+    return PostedLabel(answer_id, label, text, reason)

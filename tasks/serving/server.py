@@ -25,7 +25,7 @@ from tasks.serving.config import ServeConfig
 from tasks.serving.gateway import Gateway
 from tasks.serving.keys import KeyRing
 from tasks.serving.model import load_model
-from tasks.serving.recording import NoRecorder, Recorder
+from tasks.serving.recording import Recorder, open_recorder
 from tasks.serving.router import OneModel
 from tasks.settings import Settings
 
@@ -36,9 +36,7 @@ SAVE_INTERVAL_S = 5.0
 LAST_BYTES_S = 5  # for connections to take what was sent to them
 
 
-def serve(
-    settings: Settings, config: ServeConfig, say: Callable[[str], None], recorder: Recorder | None = None
-) -> None:
+def serve(settings: Settings, config: ServeConfig, say: Callable[[str], None]) -> None:
     """Answer until told to stop. `say` hears what a person should read, the first key among it."""
     keys = key_ring(settings)
     check_address(settings.gateway_host, keys)
@@ -46,7 +44,12 @@ def serve(
         token = keys.create("first start", "admin", at=datetime.now(UTC).isoformat(), only_first=True)
         if token:
             say(f"The admin key, shown this once: {token}")
-        asyncio.run(_serve(settings, config, listener, keys, say, recorder or NoRecorder()))
+        recorder = open_recorder(settings)
+        try:
+            asyncio.run(_serve(settings, config, listener, keys, say, recorder))
+        finally:
+            if not recorder.close():
+                logger.warning("records are still in memory and are lost: %d", recorder.counts.pending)
 
 
 async def _serve(

@@ -11,6 +11,7 @@ import pytest
 
 from tasks.adapters.live_engine import EngineLostError, PromptRefusedError
 from tasks.core import prompt
+from tasks.core.answer_id import hour_of
 
 QUESTION = "What is the default of indent of json.dumps?"
 CHAT: Any = {"model": "ratchet", "messages": [{"role": "user", "content": QUESTION}]}
@@ -28,7 +29,7 @@ def test_the_openai_client_gets_an_answer_with_counts_citations_and_the_models_v
     assert [citation["document_id"] for citation in message.citations] == ["d1", "d2"]
     assert message.citations[0]["title"] == "json.dumps"
     assert message.abstained is False
-    assert completion.id.startswith("chatcmpl-aaaaaaaaaaaa-")
+    assert hour_of(completion.id) is not None
     assert completion.model == completion.system_fingerprint == "ratchet-aaaaaaaaaaaa"
 
 
