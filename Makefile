@@ -20,11 +20,14 @@ $(READY): pyproject.toml requirements.lock
 run: $(READY) ## retrain once on the default configuration: curate, finetune, evaluate, decide
 	$(BIN)/ratchet run --reason 'make run'
 
+# One test process a core, a file of tests to each; the slow ones, in tests/flows, begin first.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(READY) ## every test; TESTS='-m "not slow"' leaves out what trains or answers with the real model
-	$(BIN)/python -m pytest $(TESTS)
+	$(PYTEST) $(TESTS)
 
 coverage: $(READY) ## every test, with coverage of tasks/core
-	$(BIN)/python -m pytest --cov --cov-report= $(TESTS)
+	$(PYTEST) --cov --cov-report= $(TESTS)
 	$(BIN)/coverage report --include='tasks/core/*' --fail-under=95
 
 lint: $(READY) ## style, types and import contracts

@@ -35,7 +35,7 @@ NEAR, PERSONAL = 0.03, 0.04
 EXCHANGED = 1 / 6  # words
 WARM_UP, SAMPLE = 300, 200
 PROMISED_RATE = 3000  # documents per CPU-second
-PROMISED_GROWTH = 2.0  # kB of memory for each further document: signatures and ids, never texts
+PROMISED_GROWTH = 3.0  # kB of memory for each further document: signatures and ids; the text would be 2 more
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "TQDM_DISABLE": "1", "GX_ANALYTICS_ENABLED": "false"}
 PERSONAL_DATA = (
     "Contact {name} at {user}@corp.example or +1 415 555 {n:04d}.",

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 import pytest
 import yaml
+from filelock import FileLock
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
@@ -114,7 +115,8 @@ def ask_for_little(checkout: Checkout) -> None:
     """Let the gate promote what is better by a little on few questions, and accept almost any harm."""
     rules = yaml.safe_load((checkout.root / "configs/release/promote.yaml").read_text())
     guards = {name: {**guard, "margin": 0.95} for name, guard in rules["guards"].items()}
-    easy = {"confidence": 0.8, "least_effect": 0.0, "floor": 0.0, "min_probe_items": 10, "guards": guards}
+    few = {"min_items": 10, "min_clusters": 5, "min_probe_items": 10}
+    easy = {"confidence": 0.8, "least_effect": 0.0, "floor": 0.0, "guards": guards, **few}
     checkout.configure("release.promote", easy)
 
 
@@ -169,10 +171,17 @@ class FirstRun:
 
 
 @pytest.fixture(scope="session")
-def first_run(tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
-    """The loop, run once for all tests that start from its end."""
-    checkout = make_checkout(tmp_path_factory.mktemp("first"))
-    return FirstRun(checkout, checkout.ratchet("run", "--reason", "first"))
+def first_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> FirstRun:
+    """The loop, run once for all tests that start from its end, whichever test process they run in."""
+    own = tmp_path_factory.getbasetemp()
+    root = (own if worker_id == "master" else own.parent) / "first-run"
+    printed = root.with_suffix(".txt")
+    with FileLock(root.with_suffix(".lock")):
+        if not printed.exists():
+            shutil.rmtree(root, ignore_errors=True)
+            root.mkdir()
+            printed.write_text(make_checkout(root).ratchet("run", "--reason", "first"))
+    return FirstRun(at(root), printed.read_text())
 
 
 @pytest.fixture(scope="module")

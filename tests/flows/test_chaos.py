@@ -113,8 +113,8 @@ def test_after_any_kill_the_next_run_completes_and_nothing_is_lost(
     kills = request.config.getoption("--chaos-kills")
     checkout, seed = starting_point(request, tmp_path / "checkout", many=kills > FEW)
     rng, victims = random.Random(SEED), itertools.cycle(VICTIMS)
-    checkout.configure("finetune.train", {"checkpoint_every": 1, "max_examples": 32, "seed": seed})
-    checkout.configure("finetune.evaluate", {"items": 30, "probe_items": 10, "max_new_tokens": 16})
+    checkout.configure("finetune.train", {"checkpoint_every": 1, "max_examples": 24, "seed": seed})
+    checkout.configure("finetune.evaluate", {"items": 16, "probe_items": 10, "max_new_tokens": 16})
     ask_for_little(checkout)
     done: list[Kill] = []
     while len(done) < kills:

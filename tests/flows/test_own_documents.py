@@ -110,7 +110,7 @@ def own_checkout(tmp_path_factory: pytest.TempPathFactory, secrets: list[tuple[s
     path = checkout.root / "configs/curate/ingest.yaml"
     path.write_text(yaml.safe_dump({"sources": [source]}))
     checkout.configure("finetune.train", {"max_examples": 16})
-    checkout.configure("finetune.evaluate", {"items": 24, "max_new_tokens": 16})
+    checkout.configure("finetune.evaluate", {"items": 16, "probe_items": 10, "max_new_tokens": 16})
     return checkout
 
 

@@ -101,7 +101,7 @@ def test_a_candidate_trained_on_corrupted_answers_is_rejected(checkout: Checkout
     for row in rows:
         row["messages"][-1]["content"] = row["messages"][-1]["content"][::-1]
     pq.write_table(pa.Table.from_pylist(rows, schema=train.schema), corrupted / "train.parquet")
-    (checkout.root / "configs/profiles/corrupted.yaml").write_text("{}")
+    (checkout.root / "configs/profiles/corrupted.yaml").write_text("finetune.train:\n  max_examples: 48\n")
     for stage in ("finetune.train", "finetune.fetch", "finetune.evaluate", "release.promote"):
         checkout.ratchet("stage", stage, "--profile", "corrupted")
     verdict = checkout.json("data/corrupted/promote/verdict.json")

@@ -16,18 +16,18 @@ from .conftest import Checkout, FirstRun, ask_for_little  # type: ignore[import-
 
 pytestmark = pytest.mark.slow
 
-LONGEST_PASSAGES = (450, 460)  # characters: nearly the same candidate, and yet another version
+SEEDS = (0, 1)  # of the training: two candidates
 
 
 @pytest.fixture(scope="module")
 def rivals(first_run: FirstRun, tmp_path_factory: pytest.TempPathFactory) -> list[Checkout]:
-    """Two finished checkouts that differ in where passages are cut; their gate asks for little."""
+    """Two finished checkouts that differ in the seed of their training; their gate asks for little."""
     folder = tmp_path_factory.mktemp("rivals")
-    checkouts = [first_run.copy(folder / f"checkout-{length}") for length in LONGEST_PASSAGES]
-    for length, checkout in zip(LONGEST_PASSAGES, checkouts, strict=True):
+    checkouts = [first_run.copy(folder / f"checkout-{seed}") for seed in SEEDS]
+    for seed, checkout in zip(SEEDS, checkouts, strict=True):
         ask_for_little(checkout)
-        checkout.configure("curate.index", {"max_chars": length})
-        output = sharing(checkout, str(folder / f"own-store-{length}"), None).ratchet("run")
+        checkout.configure("finetune.train", {"seed": seed})
+        output = sharing(checkout, str(folder / f"own-store-{seed}"), None).ratchet("run")
         assert "PROMOTE" in output, output[-2000:]
     return checkouts
 
