@@ -155,6 +155,34 @@ def serve(
         server.serve(settings, load_config(), typer.echo)
 
 
+@app.command(epilog="Example: ratchet deploy candidate --strategy canary --reason 'new refund policy'")
+def deploy(
+    version: Annotated[str, typer.Argument(help="champion, candidate, or a model's digest")] = "candidate",
+    strategy: Annotated[
+        Literal["all_at_once", "shadow", "canary", "ab"] | None, typer.Option(help="Instead of the configured one.")
+    ] = None,
+    finish: Annotated[bool, typer.Option("--finish", help="End the rollout: its candidate becomes champion.")] = False,
+    reason: Annotated[str, typer.Option(help="Why: kept in the ledger.")] = "",
+) -> None:
+    """Bring a version to serve: at once, or by a rollout that running gateways carry out."""
+    with _sentences():
+        from flows.deploy import begin, finish_rollout
+
+        typer.echo(finish_rollout(Settings(), reason) if finish else begin(Settings(), version, strategy, reason))
+
+
+@app.command(epilog="Example: ratchet rollback --reason 'wrong prices'")
+def rollback(
+    reason: Annotated[str, typer.Option(help="Why: kept in the ledger.")],
+    to: Annotated[str, typer.Option(metavar="VERSION", help="A digest; without it, what served before.")] = "",
+) -> None:
+    """Stop the rollout that runs, or, without one, let the version before serve again. Gateways follow in seconds."""
+    with _sentences():
+        from flows.deploy import roll_back
+
+        typer.echo(roll_back(Settings(), to, reason))
+
+
 @keys_app.command(name="add", epilog="Example: ratchet keys add support-bot --tokens-per-day 200000")
 def add_key(
     name: Annotated[str, typer.Argument(help="Who will use it.")],

@@ -1,19 +1,22 @@
-"""Release: promote."""
+"""Release: promote -> deploy."""
 
 from prefect import flow
 
-from flows.runtime import ONCE, Outcome, Run, step
+from flows.runtime import NETWORK, ONCE, Outcome, Run, step
 from flows.session import Request, session
 from tasks.release.promote import is_unrecorded
 
 promote = step("promote", ONCE)
+deploy = step("deploy", NETWORK)
 
 
 @flow(name="release")
 def release(request: Request = Request()) -> dict[str, Outcome]:  # noqa: B008 (frozen)
-    """Let the gate decide, register the candidate, and move the champion where the evidence allows."""
+    """Let the gate decide, register the candidate, and bring it to serve where the evidence allows."""
     with session("release", request) as active:
-        active.perform(promote, force=is_store_without_candidate(active.run))
+        is_new_store = is_store_without_candidate(active.run)
+        active.perform(promote, force=is_new_store)
+        active.perform(deploy, force=is_new_store)
         return dict(active.outcomes)
 
 

@@ -28,7 +28,7 @@ NO_RESULT = {
 
 
 def test_there_is_a_stage_for_each_stanza_and_a_stanza_for_each_stage() -> None:
-    assert len(STAGES) == 11
+    assert len(STAGES) == 12
     assert sorted(stage.name for stage in STAGES) == sorted(PIPELINE)
 
 

@@ -68,6 +68,7 @@ RECORD_SCHEMA = pa.schema(
         ("key_id", _TEXT),
         ("cached", pa.bool_()),
         ("shadow_of", _TEXT),
+        ("bucket", pa.int64()),
     ],
     metadata={"ratchet.schema": "answer/1"},
 )

@@ -1,5 +1,7 @@
 """Explain a model version from the store alone: no checkout, no data folder, no network beyond the store."""
 
+from collections.abc import Iterator
+
 from tasks.adapters import history
 from tasks.adapters.registry import Registry
 from tasks.adapters.storage import Store
@@ -16,7 +18,7 @@ def explain(store: Store, reference: str) -> str:
     Raises ConfigError for a reference that means no version or several.
     """
     registry = Registry(store)
-    model = _resolve(registry, reference)
+    model = resolve_version(registry, reference)
     recorded = _verdict(registry, reference, model)
     run = history.run_behind(registry.ledger, recorded.facts) if recorded else history.run_of(registry.ledger, model)
     pointers = [pointer for name in POINTERS if (pointer := registry.pointer(name)) and pointer.model == model]
@@ -29,12 +31,14 @@ def explain(store: Store, reference: str) -> str:
             verdict_number=recorded.entry.number if recorded else None,
             verdict_at=recorded.entry.at if recorded else None,
             run=run,
+            deployed=list(reversed([*_deployed(registry, model)])),
             ledger=_ledger_state(registry),
         )
     )
 
 
-def _resolve(registry: Registry, reference: str) -> str:
+def resolve_version(registry: Registry, reference: str) -> str:
+    """Return the digest that a pointer's name, a digest, or the start of one means. Raises ConfigError."""
     for name in POINTERS:
         if reference == name:
             pointer = registry.pointer(name)
@@ -58,6 +62,20 @@ def _verdict(registry: Registry, reference: str, model: str) -> history.Recorded
         if entry.kind == "verdict" and entry.digest == pointer.entry:
             return history.recorded(entry)
     return history.verdict_on(registry.ledger, model)
+
+
+def _deployed(registry: Registry, model: str) -> Iterator[str]:
+    """Yield the rollouts and rollbacks that were about the version, newest first."""
+    for entry in history.newest_first(registry.ledger):
+        content = entry.content
+        reason = f": {content['reason']}" if content.get("reason") else ""
+        if entry.kind == "rollout" and content.get("candidate") == model:
+            share = f" to {100 * float(str(content['share'])):g} %" if "share" in content else ""
+            what = str(content["what"]).replace("_", " ")
+            yield f"{entry.at} {content['strategy']} {what}{share}{reason} (ledger entry {entry.number})"
+        elif entry.kind == "rollback" and model in (content["from"], content["to"]):
+            way = "rolled back" if content["from"] == model else "brought back"
+            yield f"{entry.at} {way}{reason} (ledger entry {entry.number})"
 
 
 def _ledger_state(registry: Registry) -> str:

@@ -61,3 +61,5 @@ class AnswerRecord(BaseModel):
     """The answer came from the response cache."""
     shadow_of: str | None
     """Id of the shown answer that this unseen one is compared with."""
+    bucket: int | None = None
+    """Which ten-thousandth of the askers it was for, while a rollout shares them out; tells nobody apart."""

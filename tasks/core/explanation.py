@@ -24,13 +24,15 @@ class Chain:
     verdict_number: int | None
     verdict_at: str | None
     run: RunFacts | None
+    deployed: Sequence[str]
+    """What became of it since the verdict, a line a step."""
     ledger: str
     """What checking the ledger found, as a sentence."""
 
 
 def explain_chain(chain: Chain) -> str:
     """Return the chain as text."""
-    parts = [*_heading(chain), *_verdict(chain), *_model(chain)]
+    parts = [*_heading(chain), *_verdict(chain), *_deployed(chain), *_model(chain)]
     if chain.run:
         parts += [*_data(chain.run), *_origin(chain.run), *_cost(chain.run)]
     return "\n".join([*parts, f"ledger      {chain.ledger}"])
@@ -60,6 +62,10 @@ def _verdict(chain: Chain) -> Iterator[str]:
     yield f"            {_ordinal(facts.looks)} verdict on these questions; {place}"
     yield from (f"            evidence {name} {short(digest)}" for name, digest in sorted(facts.rows.items()))
     yield from (f"            page {name}: blob {short(digest)}" for name, digest in sorted(facts.pages.items()))
+
+
+def _deployed(chain: Chain) -> Iterator[str]:
+    yield from (f"deployed    {line}" for line in chain.deployed)
 
 
 def _model(chain: Chain) -> Iterator[str]:

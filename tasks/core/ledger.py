@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 SCHEMA_VERSION = 1
 NO_ENTRY = "0" * 64  # what the first entry names as the one before it
 
-Kind = Literal["run", "verdict", "pointer", "superseded", "flow"]
+Kind = Literal["run", "verdict", "pointer", "superseded", "flow", "rollout", "rollback"]
 
 
 class Entry(BaseModel):

@@ -2,9 +2,10 @@
 
 Reads `train` and `index` (the candidate), `fetch` (the champion), `evaluate` (rows, probe and summary of measurements),
 `split` (the data behind it), and reports of the stages before. Writes `promote`: `verdict.json`, `release_note.html`,
-`model_card.md`; and into the store: the version, the ledger's entries, the pointers, and a copy of the two pages with
-commit and cost. Every write to the store can be repeated: a run killed anywhere and run again leaves one version, one
-verdict and one move. The files in `promote` hold neither time nor cost: the same inputs give the same bytes.
+`model_card.md`; and into the store: the version with its golden questions, the ledger's entries, the pointers, and a
+copy of the two pages with commit and cost. Every write to the store can be repeated: a run killed anywhere and run
+again leaves one version, one verdict and one move. The files in `promote` hold neither time nor cost: the same inputs
+give the same bytes.
 """
 
 import json
@@ -38,6 +39,10 @@ ROWS, PROBE, SUMMARY, VERDICT = "rows.parquet", "probe.parquet", "summary.json",
 class Config(GateConfig):
     licence: str = "apache-2.0"
     """SPDX identifier of the adapter's licence, for the model card."""
+    moves_champion: bool = True
+    """Whether PROMOTE makes the candidate the champion at once; False leaves that to the rollout `deploy` begins."""
+    golden: int = Field(default=8, ge=0)
+    """Questions kept beside the version, which a gateway asks it before it serves."""
     examples: int = Field(default=6, ge=0)
     """Changed answers that the release note shows each way."""
 
@@ -101,13 +106,14 @@ def run(
     case = build_case(config, inputs)
     registry = Registry(open_store(settings.store_url, settings.s3_endpoint_url))
     registry.register(case.manifest, candidate_files(train, index))
+    _keep_golden(config, case, registry)
     facts = _run_facts(case, inputs, registry, settings)
     entry = registry.ledger.append("run", run_key(case.key, facts.checkout), facts.model_dump(mode="json"), at=_now())
     facts = RunFacts.model_validate(entry.content)  # of the first try, where this one repeats it
     registry.move(Move("candidate", case.manifest.digest, entry, _now(), facts.trigger))
     pages = _write_pages(config, case, registry, facts, out)
     decision = _record_verdict(case, registry, entry, pages)
-    if case.verdict.outcome == "PROMOTE":
+    if case.verdict.outcome == "PROMOTE" and config.moves_champion:
         _move_champion(case, registry, decision, facts)
     return _report(case)
 
@@ -223,6 +229,15 @@ def _write_pages(config: Config, case: Case, registry: "Registry", facts: RunFac
     write_text(out / "model_card.md", card)
     pages = {"release_note.html": release_note.render(note, facts), "model_card.md": card}
     return {name: registry.put_bytes(text.encode("utf-8")) for name, text in pages.items()}
+
+
+def _keep_golden(config: Config, case: Case, registry: "Registry") -> None:
+    """Keep questions that the candidate answered rightly, for whoever is to serve it."""
+    from tasks.adapters.golden_questions import keep_golden
+    from tasks.core.golden import draw_golden
+
+    rows = case.rows.filter(pl.col("model") == "candidate")
+    keep_golden(registry.store, case.manifest.digest, draw_golden(rows.iter_rows(named=True), config.golden))
 
 
 def _record_verdict(case: Case, registry: "Registry", run_entry: Entry, pages: dict[str, str]) -> Entry:

@@ -46,6 +46,7 @@ def build_app(gateway: Gateway) -> Starlette:
             Route("/healthz", handlers.health),
             Route("/readyz", handlers.readiness),
             Route("/metrics", handlers.metrics),
+            Route("/admin/rollout", handlers.rollout),
             Route("/openapi.json", handlers.openapi),
         ],
         exception_handlers={ApiError: _refused, HTTPException: _unrouted, Exception: _broken},
@@ -94,6 +95,10 @@ class Handlers:
     async def metrics(self, request: Request) -> Response:
         self._gateway.authenticate(request.headers.get("authorization"), needs_admin=True)
         return Response(self._gateway.metrics.text(), headers={"content-type": CONTENT_TYPE})
+
+    async def rollout(self, request: Request) -> Response:
+        self._gateway.authenticate(request.headers.get("authorization"), needs_admin=True)
+        return _json(self._gateway.rollout())
 
     async def openapi(self, _: Request) -> Response:
         return _json(document([model.id for model in self._models()]))

@@ -41,6 +41,18 @@ class ServeConfig(StageConfig):
     """The embedded engine's memory for the keys and values of its requests."""
     cache_entries: int = Field(0, ge=0)
     """Answers kept to be given again to the same question; 0: none."""
+    follow_s: float = Field(1.0, gt=0)
+    """How often the store is asked which version is to serve."""
+    keep_warm_s: float = Field(1800.0, ge=0)
+    """How long the version that served before stays loaded, so that a rollback takes effect at once."""
+    probe_s: float = Field(60.0, gt=0)
+    """How long a new version may take to answer its golden questions before it serves."""
+    probe_least: float = Field(0.5, ge=0, le=1)
+    """Least share of them whose answer must hold what it should."""
+    probe_tokens: int = Field(64, ge=1)
+    """Longest answer to one of them."""
+    shadows: int = Field(4, ge=1)
+    """Unseen answers of a candidate that are computed together; more are left out."""
 
 
 def load_config(path: Path = CONFIG_FILE) -> ServeConfig:

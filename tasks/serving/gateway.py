@@ -8,10 +8,10 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from tasks.adapters.live_engine import EngineLostError, PromptRefusedError
 from tasks.core.answer_id import new_answer_id
@@ -50,6 +50,9 @@ class Exchange:
     asked: Asked
     answer_id: str
     created: int
+    role: str
+    """The arm's when it was chosen: it may become the champion before the answer ends."""
+    bucket: int | None = None
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -69,13 +72,17 @@ class Gateway:
         self.cache: AnswerCache[Draft] = AnswerCache(config.cache_entries)
         self.metrics = Metrics()
         self.started_at = int(time.time())
+        self.on_record: Callable[[Exchange, AnswerRecord], None] = lambda _, __: None
+        """Hears of every answer at its end; must not block."""
+        self.rollout: Callable[[], Mapping[str, Any]] = dict
+        """Tells how the rollout stands, for administrators."""
         self.metrics.watch("ratchet_running", "Answers under way.", lambda: self.line.running)
         self.metrics.watch("ratchet_queue_depth", "Requests that wait for a place.", lambda: self.line.waiting)
 
     @property
     def is_ready(self) -> bool:
         """Whether a question could be answered now."""
-        return not self.line.is_closed and all(arm.model.engine.is_ready for arm in self.router.arms())
+        return not self.line.is_closed and any(arm.model.engine.is_ready for arm in self.router.arms())
 
     def authenticate(self, header: str | None, *, needs_admin: bool = False) -> Key:
         """Return whose key an Authorization header holds. Raises ApiError 401 or 403."""
@@ -90,8 +97,8 @@ class Gateway:
 
     def exchange(self, key: Key, request: ChatRequest) -> Exchange:
         """Return the request with the arm that will answer it. Raises ApiError 404 for an unknown model."""
-        arm = self.router.choose(request.model, sticky=request.user or key.id)
-        if arm is None:
+        choice = self.router.choose(request.model, sticky=request.user or key.id)
+        if choice is None:
             raise ApiError(
                 404,
                 "There is no model of that name: `ratchet` is what serves, /v1/models lists all.",
@@ -109,7 +116,8 @@ class Gateway:
         )
         now = datetime.now(UTC)
         answer_id = new_answer_id(now, secrets.token_bytes(ID_BYTES))
-        return Exchange(key, request, arm, asked, answer_id, int(now.timestamp()))
+        arm, created = choice.arm, int(now.timestamp())
+        return Exchange(key, request, arm, asked, answer_id, created, arm.name, choice.bucket)
 
     async def answer(self, exchange: Exchange, emit: Callable[[str], Awaitable[None]]) -> Draft:
         """Answer the question, giving text to `emit` as it comes, and record it, however it ends.
@@ -158,8 +166,7 @@ class Gateway:
         """Refuse new requests, let the running ones end, and return whether all of them did in time."""
         is_clean = await self.line.close(self.config.drain_s)
         self.budgets.save()
-        for arm in self.router.arms():
-            await arm.model.close()
+        await self.router.close()
         return is_clean
 
     def _record(self, exchange: Exchange, draft: Draft, status: Status) -> None:
@@ -169,6 +176,7 @@ class Gateway:
         self.metrics.count_answer(record)
         try:
             self.recorder.record(record)
+            self.on_record(exchange, record)
         except Exception as error:  # an answer must not fail because it could not be kept
             logger.warning("answer %s is not recorded: %s", record.answer_id, type(error).__name__)
 
@@ -180,7 +188,7 @@ def record_of(exchange: Exchange, draft: Draft, status: Status) -> AnswerRecord:
         answer_id=exchange.answer_id,
         at=datetime.now(UTC).isoformat(),
         model=model.digest,
-        arm=exchange.arm.name,
+        arm=exchange.role,
         prompt_digest=model.prompt_digest,
         index_version=model.index_version,
         engine=model.engine.name,
@@ -201,4 +209,5 @@ def record_of(exchange: Exchange, draft: Draft, status: Status) -> AnswerRecord:
         key_id=exchange.key.id,
         cached=draft.is_cached,
         shadow_of=None,
+        bucket=exchange.bucket,
     )

@@ -5,7 +5,7 @@ Everything about answers is labelled by model version. The grounding-screen rate
 as the engine measures it; an upstream tells none, and then nothing is counted.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -46,6 +46,12 @@ class Metrics:
     def watch(self, name: str, help_text: str, read: Callable[[], float]) -> None:
         """Show a figure that is read when the metrics are."""
         Gauge(name, help_text, registry=self.registry).set_function(read)
+
+    def watch_each(self, name: str, help_text: str, label: str, reads: Mapping[str, Callable[[], float]]) -> None:
+        """Show a figure for each value of a label."""
+        gauge = Gauge(name, help_text, [label], registry=self.registry)
+        for value, read in reads.items():
+            gauge.labels(value).set_function(read)
 
     def count_request(self, model: str, status: int) -> None:
         """Count a request that has ended, also one that was refused before a model was chosen."""

@@ -9,7 +9,7 @@ import asyncio
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tasks.adapters.live_engine import LiveEngine
 from tasks.core import prompt
@@ -50,6 +50,13 @@ class ServedModel:
         """Free the engine and the index; answers that still run are lost."""
         self.search.close()
         await self.engine.close()
+
+
+class Startable(LiveEngine, Protocol):
+    """An engine that takes its time to be ready."""
+
+    async def start(self) -> None:
+        """Return when it can answer."""
 
 
 @dataclass(frozen=True)
@@ -151,9 +158,7 @@ async def start_engine(parts: Parts, settings: Settings, config: ServeConfig) ->
         concurrency=config.concurrency,
         cache_gb=config.cache_gb,
     )
-    engine = ProcessEngine(spec, lambda messages: prompt_text(tokenizer, messages))
-    await engine.start()
-    return engine
+    return await _started(ProcessEngine(spec, lambda messages: prompt_text(tokenizer, messages)))
 
 
 async def _start_upstream(parts: Parts, settings: Settings) -> LiveEngine:
@@ -169,6 +174,11 @@ async def _start_upstream(parts: Parts, settings: Settings) -> LiveEngine:
             adapter=parts.adapter,
         )
     )
+    return await _started(engine)
+
+
+async def _started(engine: Startable) -> LiveEngine:
+    """Start the engine; nothing of it is left where that fails or is broken off."""
     try:
         await engine.start()
     except BaseException:

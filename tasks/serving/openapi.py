@@ -46,6 +46,7 @@ def document(models: Sequence[str]) -> dict[str, Any]:
             "/healthz": {"get": _open("Whether the process lives.", 200)},
             "/readyz": {"get": _open("Whether a question could be answered now.", 200, 503)},
             "/metrics": {"get": _metrics()},
+            "/admin/rollout": {"get": _admin("How versions come to serve: champion, rollout, evidence.")},
         },
         "components": {
             "schemas": schemas["$defs"],
@@ -77,6 +78,11 @@ def _open(summary: str, *statuses: int) -> dict[str, Any]:
 def _metrics() -> dict[str, Any]:
     figures = {"200": {"description": "Prometheus' format.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
     return {"summary": "Figures.", "security": [{"key": []}], "responses": {**figures, **_errors(401, 403)}}
+
+
+def _admin(summary: str) -> dict[str, Any]:
+    found = {"200": {"description": summary, "content": {"application/json": {"schema": {"type": "object"}}}}}
+    return {"summary": summary, "security": [{"key": []}], "responses": {**found, **_errors(401, 403)}}
 
 
 def _errors(*statuses: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ closed when its last answer has ended. Rollouts (canary, shadow, A/B) are other 
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 from tasks.serving.model import ServedModel
@@ -42,17 +43,28 @@ class Arm:
         await self.model.close()
 
 
+@dataclass(frozen=True)
+class Choice:
+    """The arm of a request. `bucket` says which part of the traffic it was drawn with, None where nothing was drawn."""
+
+    arm: Arm
+    bucket: int | None = None
+
+
 class Router(Protocol):
     """Chooses the arm of a request."""
 
     def arms(self) -> Sequence[Arm]:
         """Return every arm that may answer."""
 
-    def choose(self, wanted: str, sticky: str) -> Arm | None:
+    def choose(self, wanted: str, sticky: str) -> Choice | None:
         """Return the arm for the model name a client wants; None where there is none of that name.
 
         Requests with the same `sticky` text should come to the same arm.
         """
+
+    async def close(self) -> None:
+        """Free every model; answers that still run are lost."""
 
 
 class OneModel:
@@ -65,9 +77,13 @@ class OneModel:
         """Return the one arm."""
         return (self._arm,)
 
-    def choose(self, wanted: str, sticky: str) -> Arm | None:
+    def choose(self, wanted: str, sticky: str) -> Choice | None:
         """Return the arm, where `wanted` is "ratchet", "champion" or the version's own name."""
-        return self._arm if wanted in (ANY, CHAMPION, self._arm.model.name) else None
+        return Choice(self._arm) if wanted in (ANY, CHAMPION, self._arm.model.name) else None
+
+    async def close(self) -> None:
+        """Free the model."""
+        await self._arm.model.close()
 
     def swap(self, model: ServedModel) -> Arm:
         """Let `model` answer from the next request on, and return the arm before it, which its caller retires."""

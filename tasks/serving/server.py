@@ -10,23 +10,26 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from types import FrameType
 
 import uvicorn
 
+from tasks.adapters.deployments import Deployments
+from tasks.adapters.provenance import checkout_name
 from tasks.adapters.registry import Registry
 from tasks.adapters.storage import open_store
 from tasks.core.errors import ConfigError, ExternalError
 from tasks.serving.app import build_app
 from tasks.serving.budgets import Budgets
 from tasks.serving.config import ServeConfig
+from tasks.serving.deployment import Deployment, open_champion
 from tasks.serving.gateway import Gateway
 from tasks.serving.keys import KeyRing
-from tasks.serving.model import load_model
+from tasks.serving.model import ServedModel, load_model
 from tasks.serving.recording import Recorder, open_recorder
-from tasks.serving.router import OneModel
+from tasks.serving.rollout_history import RecordedHistory
+from tasks.serving.rollout_router import RolloutRouter
 from tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -61,24 +64,31 @@ async def _serve(
     recorder: Recorder,
 ) -> None:
     registry = Registry(open_store(settings.store_url, settings.s3_endpoint_url))
-    champion = registry.pointer("champion")
-    say("Loading the model ...")
-    model = await load_model(champion.model if champion else None, registry, settings, config)
-    budgets = Budgets(settings.home / "serving" / "usage.json")
-    gateway = Gateway(OneModel(model), config, recorder=recorder, keys=keys, budgets=budgets)
-    server = GatewayServer(gateway)
+    deployments = Deployments(registry)
     host, port = listener.getsockname()[:2]
-    say(f"{model.name} answers at http://{host}:{port}/v1 ({model.engine.name}); Ctrl-C ends it.")
-    saver = asyncio.create_task(_save(budgets))
+    name = f"{checkout_name(settings.home)}-{port}"
+
+    async def load(digest: str | None) -> ServedModel:
+        return await load_model(digest, registry, settings, config)
+
+    say("Loading the model ...")
+    model = await open_champion(deployments, load, config, f"gateway {name}")
+    budgets = Budgets(settings.home / "serving" / "usage.json")
+    router = RolloutRouter(model)
+    gateway = Gateway(router, config, recorder=recorder, keys=keys, budgets=budgets)
+    url, history = f"http://{host}:{port}", RecordedHistory(settings)
+    deployment = Deployment(gateway, router, deployments, load, history, name=name, url=url)
+    server = GatewayServer(gateway)
+    say(f"{model.name} answers at {url}/v1 ({model.engine.name}); Ctrl-C ends it.")
+    tasks = [asyncio.create_task(_save(budgets)), asyncio.create_task(deployment.run())]
     try:
         await server.serve(sockets=[listener])
     finally:
-        saver.cancel()
-        with suppress(asyncio.CancelledError):
-            await saver
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         budgets.save()
-        for arm in gateway.router.arms():
-            await arm.model.close()
+        await router.close()
 
 
 class GatewayServer(uvicorn.Server):
