@@ -9,23 +9,27 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import FrameType
 
 import uvicorn
 
+from tasks.adapters.feedback_box import FeedbackBox
 from tasks.adapters.registry import Registry
 from tasks.adapters.storage import open_store
 from tasks.core.errors import ConfigError, ExternalError
 from tasks.serving.app import build_app
 from tasks.serving.budgets import Budgets
 from tasks.serving.config import ServeConfig
+from tasks.serving.feedback_routes import feedback_routes
 from tasks.serving.gateway import Gateway
 from tasks.serving.keys import KeyRing
 from tasks.serving.model import load_model
-from tasks.serving.recording import Recorder, open_recorder
+from tasks.serving.pages import Watched, page_routes
+from tasks.serving.recording import Recorder, open_recorder, redactor_of
+from tasks.serving.route_group import RouteGroup
 from tasks.serving.router import OneModel
 from tasks.settings import Settings
 
@@ -66,7 +70,8 @@ async def _serve(
     model = await load_model(champion.model if champion else None, registry, settings, config)
     budgets = Budgets(settings.home / "serving" / "usage.json")
     gateway = Gateway(OneModel(model), config, recorder=recorder, keys=keys, budgets=budgets)
-    server = GatewayServer(gateway)
+    gateway.metrics.watch_recorder(lambda: recorder.counts)
+    server = GatewayServer(gateway, route_groups(gateway, recorder, settings))
     host, port = listener.getsockname()[:2]
     say(f"{model.name} answers at http://{host}:{port}/v1 ({model.engine.name}); Ctrl-C ends it.")
     saver = asyncio.create_task(_save(budgets))
@@ -81,13 +86,20 @@ async def _serve(
             await arm.model.close()
 
 
+def route_groups(gateway: Gateway, recorder: Recorder, settings: Settings) -> list[RouteGroup]:
+    """Return what this checkout's gateway has beside OpenAI's API: feedback and the pages."""
+    store = open_store(settings.feedback_url, settings.s3_endpoint_url)
+    box = FeedbackBox(store, redactor_of(settings), recorder.find)
+    return [feedback_routes(gateway, box), page_routes(gateway, settings, Watched(lambda: recorder.counts))]
+
+
 class GatewayServer(uvicorn.Server):
     """uvicorn with a drain before its end."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, groups: Sequence[RouteGroup] = ()) -> None:
         super().__init__(
             uvicorn.Config(
-                build_app(gateway),
+                build_app(gateway, groups),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
