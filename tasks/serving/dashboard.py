@@ -1,4 +1,4 @@
-"""What the dashboard shows, read from where it is recorded: records, feedback, ledger and registry, the last monitor run.
+"""What the dashboard shows, read from where it is recorded: answers, feedback, ledger, registry, last monitor run.
 
 Finished hours of records do not change any more and are counted once. A part that cannot be read is missing with a
 sentence that says so, and takes no other part with it. Reading blocks: call it in a thread.
@@ -121,10 +121,8 @@ class BoardReader:
         )
 
     def _history(self) -> History:
-        champion, newest = (
-            self._registry.pointer("champion"),
-            tuple(islice(verdicts(self._registry.ledger), NUM_VERDICTS)),
-        )
+        champion = self._registry.pointer("champion")
+        newest = tuple(islice(verdicts(self._registry.ledger), NUM_VERDICTS))
         return History(
             champion=champion,
             candidate=self._registry.pointer("candidate"),

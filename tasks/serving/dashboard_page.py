@@ -150,9 +150,8 @@ def _grounding(board: Board) -> Tile:
     if figures.abstained_share is not None:
         words.append(f"{_percent(figures.abstained_share)} say that the documents hold no answer.")
     said = f"Share of answers with terms of nowhere, by hour: {_list(by_hour, _percent)}"
-    return Tile(
-        title, _percent(figures.ungrounded_share), words, links, charts.bars(by_hour, said), _most(by_hour, _percent)
-    )
+    chart, caption = charts.bars(by_hour, said), _most(by_hour, _percent)
+    return Tile(title, _percent(figures.ungrounded_share), words, links, chart, caption)
 
 
 def _latency(board: Board) -> Tile:
@@ -238,9 +237,7 @@ def _records(board: Board, now: Now) -> Tile:
     )
     words = []
     if opinions:
-        words.append(
-            f"Of 24 hours' verdicts of users {opinions.waiting:,} wait for review; {opinions.labelled:,} have it."
-        )
+        words.append(f"Of 24 hours' feedback {opinions.waiting:,} waits for review; {opinions.labelled:,} has it.")
     if counts is None:
         return Tile("Records", NOT_MEASURED, words, links)
     lost = counts.dropped + counts.failed
@@ -259,7 +256,7 @@ def _row(found: Recorded) -> VerdictRow:
         for name in sorted(found.facts.pages, reverse=True)
     ]
     return VerdictRow(
-        at=found.entry.at[:16].replace("T", " "),
+        at=_minute(found.entry.at),
         word=word,
         state=state,
         candidate=short(found.facts.candidate),
@@ -311,6 +308,10 @@ def _seconds(seconds: float | None) -> str:
     if seconds is None:
         return NOT_MEASURED
     return f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def _minute(at: str) -> str:
+    return at[:16].replace("T", " ")
 
 
 def _moment(at: datetime) -> str:

@@ -49,8 +49,8 @@ MOST_FIELDS = 20
 FORM_TYPE = "application/x-www-form-urlencoded"
 OWN = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 FOREIGN = (
-    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' blob:; style-src 'unsafe-inline'; "
-    "img-src data: blob:; font-src data:; worker-src blob:; frame-ancestors 'none'; base-uri 'none'"
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; worker-src blob:; frame-ancestors 'none'; base-uri 'none'"
 )
 HEADERS = {
     "cache-control": "no-store",
@@ -58,6 +58,7 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "content-security-policy": OWN,
 }
+MOVED = {"cache-control": "no-store"}
 DONE = {
     "accept": "Kept: the answer is accepted.",
     "correct": "Kept: your correction.",
@@ -158,7 +159,7 @@ class Pages:
             await _in_thread(lambda: self._keep(posted, visitor.key.id))
         self._queue.forget()
         self._board.forget()
-        reply = RedirectResponse(f"/review?done={posted.label}", 303, headers={"cache-control": "no-store"})
+        reply = RedirectResponse(f"/review?done={posted.label}", 303, headers=MOVED)
         if visitor.session:
             self._set_cookie(request, reply, self._sessions.renewed(visitor.session))
         return reply
@@ -192,7 +193,7 @@ class Pages:
                 401, "This is no key of an admin.", "authentication_error", "invalid_api_key", headers=_BEARER
             )
             return _refused(request, error, next_=form.get("next", "/"))
-        reply = RedirectResponse(_local(form.get("next", "/")), 303, headers={"cache-control": "no-store"})
+        reply = RedirectResponse(_local(form.get("next", "/")), 303, headers=MOVED)
         self._set_cookie(request, reply, session)
         return reply
 
@@ -201,7 +202,7 @@ class Pages:
         self._check_form(visitor, await _form(request))
         if visitor.session:
             self._sessions.close(visitor.session)
-        reply = RedirectResponse("/", 303)
+        reply = RedirectResponse("/", 303, headers=MOVED)
         reply.delete_cookie(COOKIE, httponly=True, samesite="strict")
         return reply
 
