@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import json
+import random
 import socket
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,10 @@ import pytest
 
 from tasks.adapters.feedback_box import read_feedback
 from tasks.adapters.live_engine import Ask, Piece
+from tasks.adapters.record_log import Journal, line_of, rotate, start_of_hour
 from tasks.adapters.storage import open_store
 from tasks.core.answer_record import AnswerRecord
+from tasks.core.drift import DriftVerdict
 from tasks.core.passages import Passage
 from tasks.core.records import Feedback
 from tasks.serving.budgets import Budgets
@@ -26,12 +30,14 @@ from tasks.serving.config import ServeConfig
 from tasks.serving.gateway import Gateway
 from tasks.serving.keys import KeyRing
 from tasks.serving.model import ServedModel
-from tasks.serving.recording import Recorder, open_recorder
+from tasks.serving.recording import Recorder, open_recorder, record_place
 from tasks.serving.route_group import RouteGroup
 from tasks.serving.router import Arm, OneModel
 from tasks.serving.search import Searcher
 from tasks.serving.server import GatewayServer, route_groups
 from tasks.settings import Settings
+from tests.tasks.answers import answer
+from tests.tasks.conftest import BAD, GOOD, Loop
 
 AT = "2026-01-01T00:00:00+00:00"
 PASSAGES = [
@@ -274,3 +280,55 @@ def house(start: Start, checkout: Settings) -> Iterator[House]:
     live.gateway.metrics.watch_recorder(lambda: recorder.counts)
     yield House(live, checkout, recorder)
     assert recorder.close()
+
+
+SERVED, OTHER = "a" * 64, "b" * 64
+
+
+@pytest.fixture
+def stocked(house: House, loop: Loop) -> House:
+    """A house with a past: two verdicts, a day of answers, feedback, and a monitor run."""
+    loop.turn(GOOD)
+    loop.turn(BAD, seed=1)
+    now = datetime.now(UTC)
+    for back in (20, 9, 8, 5, 3, 2, 1):
+        write_hour(house.settings, now - timedelta(hours=back), count=30 + 7 * back % 40, seed=back)
+    folder = house.settings.home / "monitor" / "run"
+    folder.mkdir(parents=True)
+    verdict = DriftVerdict(
+        outcome="CONFIRMED",
+        headline="The traffic has drifted: it asks about something else.",
+        reasons=["The questions come from elsewhere: effect 0.21, p 0.002."],
+        rows=(1000, 512),
+        findings=[],
+    )
+    (folder / "verdict.json").write_text(verdict.model_dump_json())
+    (folder / "drift_report.html").write_text(
+        "<!doctype html><title>Drift</title><h1>Drift report</h1><p id=w>no script</p>"
+        "<script>document.getElementById('w').textContent = 'drawn by its own script'</script>"
+    )
+    return house
+
+
+def write_hour(settings: Settings, hour: datetime, count: int, seed: int) -> None:
+    """Write an hour of answers as a gateway that is gone has left it, rotated."""
+    rng, place = random.Random(seed), record_place(settings)
+    journal = Journal(place.journals, hour)
+    for n in range(count):
+        at = (start_of_hour(hour) + timedelta(seconds=n)).isoformat()
+        made = answer(
+            f"past-{seed}-{n}",
+            f"What does item {n} of {seed} do?",
+            at=at,
+            model=SERVED,
+            abstained=rng.random() < 0.1,
+            ungrounded=["foo_bar"] if rng.random() < 0.08 else [],
+            seconds=0.4 + rng.expovariate(1),
+            ttft_s=0.1 + rng.random() / 5,
+            cpu_s=0.3 + rng.random() / 3,
+            completion_tokens=20,
+            status="error" if n == 7 and seed == 5 else "ok",
+        )
+        journal.append(line_of(made))
+    journal.close()
+    rotate(journal.path, place)
