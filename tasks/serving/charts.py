@@ -1,7 +1,7 @@
-"""Small pictures of the dashboard as inline SVG: bars or a line over the hours, and a bar of shares.
+"""Small pictures of the dashboard as inline SVG: a bar for each hour, and one bar that is divided by shares.
 
 A value that is None leaves a gap: nothing was measured, which is not zero. Colour says nothing that words do not say
-too. Pictures stretch to their tile; strokes keep their width.
+too. Pictures stretch to their tile.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 
 WIDTH, HEIGHT, TOP = 240.0, 54.0, 4.0
 GAP = 0.25  # of a bar's place
+FEWEST = 10  # places, so that a few bars are no wider than many
 FLAT = 1.5  # height of a bar that stands for zero: measured, and nothing there
 
 Values = Sequence[float | None]
@@ -17,29 +18,12 @@ Values = Sequence[float | None]
 
 def bars(values: Values, words: str) -> Markup:
     """Return a bar for each value, from zero up. words: what a person who cannot see it is told."""
-    place = WIDTH / max(len(values), 1)
+    place = WIDTH / max(len(values), FEWEST)
     marks = [
         f'<rect x="{place * (n + GAP / 2):.1f}" y="{HEIGHT - height:.1f}" width="{place * (1 - GAP):.1f}" '
         f'height="{height:.1f}" fill="var(--mark)"/>'
         for n, height in _heights(values)
     ]
-    return _picture(marks, words)
-
-
-def line(values: Values, words: str) -> Markup:
-    """Return a line through the values, broken where there is none; a lonely value is a dot."""
-    step = WIDTH / max(len(values) - 1, 1)
-    marks, run = [], ""
-    known = dict(_heights(values))
-    for n in range(len(values) + 1):
-        if n in known:
-            run += f"{'L' if run else 'M'}{step * n:.1f} {HEIGHT - known[n]:.1f}"
-        elif run:
-            marks.append(
-                f'<path d="{run}{"" if "L" in run else "h0.01"}" fill="none" stroke="var(--mark)" stroke-width="2.5" '
-                'stroke-linecap="round" stroke-linejoin="round" vector-effect="non-scaling-stroke"/>'
-            )
-            run = ""
     return _picture(marks, words)
 
 

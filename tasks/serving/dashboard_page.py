@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from tasks.adapters.history import Recorded
 from tasks.core.lineage import short
+from tasks.core.rollout import WATCHED
 from tasks.core.served_figures import Figures
 from tasks.core.verdict import points, signed_points
 from tasks.serving import charts
@@ -20,6 +21,7 @@ from tasks.serving.recording import Counts
 
 NOT_MEASURED = "not measured yet"
 UNREADABLE = "cannot be read"
+MOST_FAILED = WATCHED["errors"].margin  # what a rollout accepts
 DRIFT = {
     "NONE": ("no drift", "good"),
     "SUSPECTED": ("suspected", "unsure"),
@@ -54,6 +56,7 @@ class Tile:
     chart: Markup | None = None
     caption: str = ""
     state: str = ""
+    is_code: bool = False
 
     @property
     def is_measured(self) -> bool:
@@ -165,7 +168,7 @@ def _latency(board: Board) -> Tile:
     if first is not None:
         words.append(f"Half showed their first word within {_seconds(first)}.")
     said = f"Time that 95 of 100 answers kept, by hour: {_list(by_hour, _seconds)}"
-    return Tile("Latency", _seconds(slow), words, links, charts.line(by_hour, said), _most(by_hour, _seconds))
+    return Tile("Latency", _seconds(slow), words, links, charts.bars(by_hour, said), _most(by_hour, _seconds))
 
 
 def _traffic(board: Board, now: Now) -> Tile:
@@ -181,15 +184,9 @@ def _traffic(board: Board, now: Now) -> Tile:
     by_hour: list[float | None] = [float(hour.answers) for _, hour in board.hours or ()]
     said = f"Answers by hour: {_list(by_hour, _count)}"
     value = f"{figures.answers:,}"
-    return Tile(
-        "Answers",
-        value,
-        words,
-        links,
-        charts.bars(by_hour, said),
-        _most(by_hour, _count),
-        "bad" if figures.failed else "",
-    )
+    state = "bad" if (figures.failed_share or 0.0) > MOST_FAILED else ""
+    chart, caption = charts.bars(by_hour, said), _most(by_hour, _count)
+    return Tile("Answers", f"{figures.answers:,}", words, links, chart, caption, state)
 
 
 def _cost(board: Board) -> Tile:
@@ -203,7 +200,7 @@ def _cost(board: Board) -> Tile:
         words.append(f"{figures.cached:,} came from the cache.")
     said = f"Processor time of an answer, by hour: {_list(by_hour, _seconds)}"
     return Tile(
-        "Cost", _seconds(figures.cpu_s_each), words, links, charts.line(by_hour, said), _most(by_hour, _seconds)
+        "Cost", _seconds(figures.cpu_s_each), words, links, charts.bars(by_hour, said), _most(by_hour, _seconds)
     )
 
 
@@ -212,10 +209,10 @@ def _rollout(board: Board, now: Now) -> Tile:
     links = []
     history = board.history
     if history and history.champion:
-        words.append(
-            f"Champion since {history.champion.moved_at[:16].replace('T', ' ')} UTC, by {history.champion.by}."
-        )
+        words.append(f"Champion since {_minute(history.champion.moved_at)} UTC ({history.champion.by}).")
         links = [(_note(history.champions), "Release note")] if history.champions else []
+        if all(model != history.champion.model for _, model in now.arms):
+            words.append(f"This gateway does not serve the champion {short(history.champion.model)} yet.")
     elif history:
         words.append("No version has been promoted yet: the base model answers.")
     served = dict(board.figures.by_arm) if board.figures else {}
@@ -226,7 +223,7 @@ def _rollout(board: Board, now: Now) -> Tile:
         for name, model, count in parts
     ]
     chart = charts.shares([count for _, _, count in parts], "; ".join(words)) if len(parts) > 1 and everything else None
-    return Tile("Rollout", " and ".join(short(model) for _, model in now.arms), words, links, chart)
+    return Tile("Rollout", " and ".join(short(model) for _, model in now.arms), words, links, chart, is_code=True)
 
 
 def _records(board: Board, now: Now) -> Tile:
@@ -293,7 +290,7 @@ def _list(values: Sequence[float | None], say: Callable[[float], str]) -> str:
 
 def _most(values: Sequence[float | None], say: Callable[[float], str]) -> str:
     known = [value for value in values if value is not None]
-    return f"24 hours; the highest is {say(max(known))}" if known else ""
+    return f"the last 24 hours, at most {say(max(known))}" if known else ""
 
 
 def _percent(share: float) -> str:
