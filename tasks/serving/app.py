@@ -6,8 +6,6 @@ that whatever goes wrong before has a status of its own; what goes wrong later i
 
 import asyncio
 import contextlib
-import logging
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,12 +24,10 @@ from tasks.serving.gateway import Exchange, Gateway
 from tasks.serving.keys import Key
 from tasks.serving.metrics import CONTENT_TYPE
 from tasks.serving.openapi import document
-from tasks.serving.replies import error_headers, error_response, read_body
+from tasks.serving.replies import error_headers, error_response, failure, internal_error, read_body
 from tasks.serving.route_group import RouteGroup
 from tasks.serving.router import ANY
 from tasks.serving.wire import ChatCompletion, ChatRequest, Choice, Message, Model, ModelList, Usage, parse_chat
-
-logger = logging.getLogger(__name__)
 
 GONE = 499  # nginx's status for a client that closed the connection; it is counted, never sent
 STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store"}
@@ -139,9 +135,7 @@ class ChatReply:
             status = GONE
             raise
         except Exception as error:
-            place = traceback.extract_tb(error.__traceback__)[-1]  # its message could quote the question
-            logger.error("an answer failed with %s at %s:%s", type(error).__name__, place.filename, place.lineno)
-            await self._refuse(_internal_error(), send)
+            await self._refuse(failure("an answer", error), send)
         finally:
             self._gateway.count(exchange, status)
 
@@ -237,10 +231,6 @@ def _json(value: Mapping[str, Any], status: int = 200) -> Response:
     return JSONResponse(value, status)
 
 
-def _internal_error() -> ApiError:
-    return ApiError(500, "The gateway failed: its log says where.", "server_error", "internal_error")
-
-
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     return error_response(error)
@@ -255,4 +245,4 @@ async def _unrouted(_: Request, error: Exception) -> Response:
 
 
 async def _broken(_: Request, __: Exception) -> Response:
-    return error_response(_internal_error())
+    return error_response(internal_error())

@@ -148,4 +148,6 @@ def _part(name: str, read: Callable[[], T], notes: list[str]) -> T | None:
         notes.append(f"{name} cannot be read: {error}")
     except OSError as error:
         notes.append(f"{name} cannot be read: {error.strerror or type(error).__name__}.")
+    except ValueError as error:  # written by another release, or damaged
+        notes.append(f"{name} cannot be read: what is there is not understood ({type(error).__name__}).")
     return None

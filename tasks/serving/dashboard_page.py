@@ -183,7 +183,6 @@ def _traffic(board: Board, now: Now) -> Tile:
         )
     by_hour: list[float | None] = [float(hour.answers) for _, hour in board.hours or ()]
     said = f"Answers by hour: {_list(by_hour, _count)}"
-    value = f"{figures.answers:,}"
     state = "bad" if (figures.failed_share or 0.0) > MOST_FAILED else ""
     chart, caption = charts.bars(by_hour, said), _most(by_hour, _count)
     return Tile("Answers", f"{figures.answers:,}", words, links, chart, caption, state)

@@ -22,7 +22,7 @@ from tasks.serving.api_error import ApiError
 from tasks.serving.budgets import seconds_to_midnight
 from tasks.serving.gateway import Gateway
 from tasks.serving.openapi import errors, schema
-from tasks.serving.replies import read_body
+from tasks.serving.replies import failure, read_body
 from tasks.serving.route_group import RouteGroup
 
 AT_ONCE = 4
@@ -78,6 +78,10 @@ class FeedbackTaker:
             ) from None
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
+        except ApiError:
+            raise
+        except Exception as error:
+            raise failure("feedback", error) from None
         return JSONResponse(FeedbackKept(**kept.model_dump(include=set(FeedbackKept.model_fields))).model_dump(), 201)
 
 

@@ -69,9 +69,9 @@ def _chat() -> dict[str, Any]:
     return {"summary": "Answer a question.", "security": [{"key": []}], "requestBody": body, "responses": responses}
 
 
-def _read(summary: str, model: str, *errors: int) -> dict[str, Any]:
+def _read(summary: str, model: str, *statuses: int) -> dict[str, Any]:
     found = {"200": {"description": "Found.", "content": _content(model)}}
-    return {"summary": summary, "security": [{"key": []}], "responses": {**found, **errors(*errors)}}
+    return {"summary": summary, "security": [{"key": []}], "responses": {**found, **errors(*statuses)}}
 
 
 def _open(summary: str, *statuses: int) -> dict[str, Any]:

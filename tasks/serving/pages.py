@@ -34,7 +34,7 @@ from tasks.serving.keys import Key
 from tasks.serving.metrics import CONTENT_TYPE
 from tasks.serving.page_templates import render_page
 from tasks.serving.recording import Counts
-from tasks.serving.replies import error_headers, error_response, read_body
+from tasks.serving.replies import error_headers, error_response, failure, read_body
 from tasks.serving.review import Review
 from tasks.serving.review_page import PostedLabel
 from tasks.serving.route_group import RouteGroup
@@ -125,6 +125,8 @@ class Pages:
                 return _refused(request, error)
             except ClientDisconnect:
                 return Response(status_code=400)  # nobody reads it
+            except Exception as error:
+                return _refused(request, failure(f"the page {handler.__name__}", error))
 
         return handle
 
@@ -318,7 +320,7 @@ async def _read(value: Freshly[T]) -> T:
 
 
 def _told(error: Exception) -> Exception:
-    """Return the error as a refusal; what is no RatchetError stays what it is."""
+    """Return the error as a refusal; what is no RatchetError stays what it is, and is nobody's to read."""
     if isinstance(error, ExternalError):
         return ApiError(503, str(error), "server_error", "store_lost", retry_after_s=30)
     if isinstance(error, DataError):

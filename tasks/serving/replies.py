@@ -1,9 +1,14 @@
-"""What the handlers of several files share: reading a bounded body, and refusals as responses."""
+"""What the handlers of several files share: reading a bounded body, refusals as responses, failures without a text."""
+
+import logging
+import traceback
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tasks.serving.api_error import ApiError
+
+logger = logging.getLogger(__name__)
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -31,3 +36,15 @@ def error_headers(error: ApiError) -> dict[str, str]:
 def error_response(error: ApiError) -> Response:
     """Return the refusal as OpenAI's API has it."""
     return JSONResponse(error.body.model_dump(), error.status, headers=error_headers(error))
+
+
+def failure(what: str, error: Exception) -> ApiError:
+    """Log where an unforeseen error came from, never its message, which could quote a text; return what is told."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    logger.error("%s failed with %s at %s:%s", what, type(error).__name__, place.filename, place.lineno)
+    return internal_error()
+
+
+def internal_error() -> ApiError:
+    """Return what a client is told of an unforeseen error."""
+    return ApiError(500, "The gateway failed: its log says where.", "server_error", "internal_error")

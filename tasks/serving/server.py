@@ -17,6 +17,7 @@ from types import FrameType
 import uvicorn
 
 from tasks.adapters.feedback_box import FeedbackBox
+from tasks.adapters.processes import allow_open_files
 from tasks.adapters.registry import Registry
 from tasks.adapters.storage import open_store
 from tasks.core.errors import ConfigError, ExternalError
@@ -36,12 +37,14 @@ from tasks.settings import Settings
 logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
+OPEN_FILES = 16_384  # a connection each, beside an upstream's; many systems allow 1,024 unless asked
 SAVE_INTERVAL_S = 5.0
 LAST_BYTES_S = 5  # for connections to take what was sent to them
 
 
 def serve(settings: Settings, config: ServeConfig, say: Callable[[str], None]) -> None:
     """Answer until told to stop. `say` hears what a person should read, the first key among it."""
+    allow_open_files(OPEN_FILES)
     keys = key_ring(settings)
     check_address(settings.gateway_host, keys)
     with listen(settings.gateway_host, settings.gateway_port) as listener:

@@ -1,0 +1,276 @@
+"""Two thousand connections at once against the gateway's own process; only the upstream is a fake, at its socket.
+
+Prints what the gateway itself adds to an answer while they are open: the time that a client sees less the time that the
+upstream takes, so search, recording and this test's own client are in it.
+"""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from tasks.adapters.embedder import load_embedder
+from tasks.adapters.processes import allow_open_files
+from tasks.adapters.retrieval import write_index
+from tasks.core.passages import cut
+
+CONNECTIONS, PLACES, QUEUE = 2000, 256, 1400
+CAPACITY = PLACES + QUEUE
+PROBES, PROBING = 400, 4
+MOST_MB = 400  # of growth; 2,000 requests of a few hundred bytes need a fraction
+WORDS = ["The ", "shop ", "is ", "open ", "from ", "9 ", "to ", "17."]
+
+
+@dataclass
+class Upstream:
+    """Says the same to everybody; a question that holds "wait" is answered when `go_on` is set."""
+
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    seconds: dict[str, float] = field(default_factory=dict)
+    """What each probe took here."""
+    answered: int = 0
+    port: int = 0
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+                body = await reader.readexactly(int(length[1]) if length else 0)
+                await (self._answer(body, writer) if body else self._models(writer))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _models(self, writer: asyncio.StreamWriter) -> None:
+        said = b'{"data": [{"id": "base"}]}'
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(said) + said
+        )
+        await writer.drain()
+
+    async def _answer(self, body: bytes, writer: asyncio.StreamWriter) -> None:
+        begun = time.perf_counter()
+        question = json.loads(body)["messages"][-1]["content"]
+        if "wait" in question:
+            await self.go_on.wait()
+        chunks = [{"choices": [{"delta": {"content": word}}]} for word in WORDS]
+        usage = {"prompt_tokens": 100, "completion_tokens": len(WORDS)}
+        chunks += [{"choices": [{"delta": {}, "finish_reason": "stop"}]}, {"choices": [], "usage": usage}]
+        events = b"".join(b"data: %s\n\n" % json.dumps(chunk).encode() for chunk in chunks) + b"data: [DONE]\n\n"
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(events))
+        writer.write(events)
+        await writer.drain()
+        self.answered += 1
+        if probe := re.search(r"probe \d+", question):
+            self.seconds[probe[0]] = time.perf_counter() - begun
+
+
+@asynccontextmanager
+async def upstream() -> AsyncIterator[Upstream]:
+    made = Upstream()
+    server = await asyncio.start_server(made.handle, "127.0.0.1", 0, backlog=1024)
+    made.port = server.sockets[0].getsockname()[1]
+    try:
+        yield made
+    finally:
+        server.close()
+
+
+@dataclass
+class Connection:
+    """One open connection to the gateway."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    key: str
+
+    async def ask(self, question: str) -> tuple[int, bytes, bytes]:
+        """Return the status, head and body of an answer."""
+        return await self.send("POST", "/v1/chat/completions", {
+            "model": "ratchet", "messages": [{"role": "user", "content": question}],
+        })  # fmt: skip
+
+    async def send(self, method: str, path: str, body: object = None) -> tuple[int, bytes, bytes]:
+        content = b"" if body is None else json.dumps(body).encode()
+        head = f"{method} {path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {self.key}\r\n"
+        self.writer.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+        said = await self.reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", said, re.IGNORECASE)
+        assert length is not None
+        return int(said.split(b" ", 2)[1]), said, await self.reader.readexactly(int(length[1]))
+
+
+async def connect(url: str, key: str) -> Connection:
+    host, port = url.removeprefix("http://").split(":")
+    return Connection(*await asyncio.open_connection(host, int(port)), key)
+
+
+@contextmanager
+def gateway(checkout: Path, repository: Path, port: int) -> Iterator[tuple[psutil.Process, str, str]]:
+    """Run `ratchet serve` in a checkout and yield its process, address and admin key."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(repository),
+        "RATCHET_UPSTREAM_URL": f"http://127.0.0.1:{port}/v1",
+        "RATCHET_UPSTREAM_MODEL": "base",
+    }
+    few = ["bash", "-c", 'ulimit -S -n 1024; exec "$@"', "bash"]  # as many systems have it
+    command = [*few, sys.executable, "-m", "flows", "serve", "--port", "0"]
+    with (checkout / "log").open("w") as log:
+        process = subprocess.Popen(
+            command, cwd=checkout, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+        try:
+            assert process.stdout is not None
+            said = ""
+            for line in process.stdout:
+                said += line
+                if "answers at" in line:
+                    break
+            key, url = re.search(r"rk-\S+", said), re.search(r"http://[^/\s]+", said)
+            assert key is not None, (checkout / "log").read_text()
+            assert url is not None, (checkout / "log").read_text()
+            yield psutil.Process(process.pid), url[0], key[0]
+        finally:
+            process.terminate()
+            process.wait(30)
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+@pytest.fixture
+def own_checkout(tmp_path: Path, repository: Path) -> Path:
+    """A checkout with an index and no champion; its gateway takes many at once."""
+    for folder in ("curate", "finetune", "release", "profiles"):
+        (tmp_path / "configs").mkdir(exist_ok=True)
+        (tmp_path / "configs" / folder).symlink_to(repository / "configs" / folder)
+    values = {"concurrency": PLACES, "queue": QUEUE, "timeout_s": 300}
+    (tmp_path / "configs" / "serve.yaml").write_text(yaml.safe_dump(values))
+    (tmp_path / "data" / "index").mkdir(parents=True)
+    passages = cut("d1", "Opening hours", "The shop in Ghent is open from 9 to 17 on weekdays.")
+    embedder = load_embedder()
+    vectors = embedder.embed([passage.text for passage in passages])
+    write_index(
+        tmp_path / "data" / "index", passages, {"d1": "Hours"}, vectors, embedder=("all-minilm-l6-v2", embedder.digest)
+    )
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_two_thousand_connections_lose_nothing_and_what_is_too_much_is_told_when_to_come_again(
+    own_checkout: Path, repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if allow_open_files(2 * CONNECTIONS + 1000) < 2 * CONNECTIONS:
+        pytest.skip(f"needs {2 * CONNECTIONS} open files: raise the hard limit (ulimit -H -n)")
+    report = asyncio.run(flood(own_checkout, repository))
+    with capsys.disabled():
+        sys.stdout.write(f"\n{report}\n")
+
+
+async def flood(checkout: Path, repository: Path) -> str:
+    """Open all connections, measure over some of them, ask over all of them, and return the report."""
+    async with upstream() as fake:
+        starting = gateway(checkout, repository, fake.port)
+        process, url, key = await asyncio.to_thread(starting.__enter__)
+        try:
+            return await flooded(fake, process, url, key)
+        finally:
+            await asyncio.to_thread(starting.__exit__, None, None, None)
+
+
+async def flooded(fake: Upstream, process: psutil.Process, url: str, key: str) -> str:
+    connections = [await connect(url, key) for _ in range(CONNECTIONS)]
+    added = await overhead(fake, connections[:PROBING])
+    before = process.memory_info().rss
+    sent = [asyncio.create_task(one.ask(f"wait for {n}")) for n, one in enumerate(connections)]
+    await come_true(lambda: sum(task.done() for task in sent) == CONNECTIONS - CAPACITY)
+    other = await connect(url, key)
+    _, _, ready = await other.send("GET", "/readyz")
+    facts = json.loads(ready)
+    assert (facts["running"], facts["waiting"]) == (PLACES, QUEUE)
+    held = process.memory_info().rss
+    fake.go_on.set()
+    replies = await asyncio.wait_for(asyncio.gather(*sent), 300)
+    check_replies(replies)
+    peak = process.memory_info().rss
+    status, _, metrics = await (await connect(url, key)).send("GET", "/metrics")
+    assert status == 200
+    answered = CAPACITY + PROBES
+    assert f'ratchet_answers_total{{model="base"}} {answered}.0' in metrics.decode()
+    await recorded(url, key, answered)
+    for one in (*connections, other):
+        one.writer.close()
+    grown = (max(held, peak) - before) / 1e6
+    assert grown < MOST_MB
+    cuts = quantiles(added, n=100)
+    return (
+        f"{CONNECTIONS} connections: {CAPACITY} answered, {CONNECTIONS - CAPACITY} told to come again; "
+        f"memory {before / 1e6:.0f} MB and {grown:.0f} MB more at its most\n"
+        f"the gateway's own part of an answer, {PROBING} at once: "
+        f"median {1e3 * cuts[49]:.1f} ms, p99 {1e3 * cuts[98]:.1f} ms"
+    )
+
+
+async def overhead(fake: Upstream, connections: list[Connection]) -> list[float]:
+    """Return, for each probe, the seconds that a client waited beyond what the upstream took."""
+    waited: dict[str, float] = {}
+
+    async def ask(one: Connection, numbers: range) -> None:
+        for n in numbers:
+            begun = time.perf_counter()
+            status, _, _ = await one.ask(f"probe {n}")
+            assert status == 200
+            waited[f"probe {n}"] = time.perf_counter() - begun
+
+    await asyncio.gather(*(ask(one, range(n, PROBES, PROBING)) for n, one in enumerate(connections)))
+    assert len(fake.seconds) == PROBES
+    return [waited[probe] - fake.seconds[probe] for probe in waited]
+
+
+def check_replies(replies: list[tuple[int, bytes, bytes]]) -> None:
+    """Every connection has its answer, and what was refused says when to come again."""
+    assert len(replies) == CONNECTIONS
+    whole = [json.loads(body) for status, _, body in replies if status == 200]
+    refused = [head for status, head, _ in replies if status == 429]
+    assert (len(whole), len(refused)) == (CAPACITY, CONNECTIONS - CAPACITY)
+    assert len({reply["id"] for reply in whole}) == CAPACITY
+    assert {reply["choices"][0]["message"]["content"] for reply in whole} == {"".join(WORDS)}
+    for head in refused:
+        wait = re.search(rb"retry-after: (\d+)", head, re.IGNORECASE)
+        assert wait is not None
+        assert 1 <= int(wait[1]) <= 60
+
+
+async def recorded(url: str, key: str, answers: int) -> None:
+    """Wait until all answers are on disk."""
+    one = await connect(url, key)
+    for _ in range(200):
+        _, _, metrics = await one.send("GET", "/metrics")
+        if f'ratchet_records_total{{outcome="recorded"}} {answers}.0' in metrics.decode():
+            break
+        await asyncio.sleep(0.1)
+    else:
+        raise AssertionError("some answers were not recorded")
+    assert 'ratchet_records_total{outcome="dropped"} 0.0' in metrics.decode()
+    one.writer.close()
+
+
+async def come_true(condition: Any, timeout_s: float = 120) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "it never came about"
+        await asyncio.sleep(0.02)
