@@ -19,6 +19,11 @@ from tasks.serving.keys import Key
 MINUTE_S = 60.0
 
 
+def usage_file(home: Path) -> Path:
+    """Return where a checkout's gateway notes what was used."""
+    return home / "serving" / "usage.json"
+
+
 class Budgets:
     """The use of every key. `clock` gives seconds, `now` the time of day."""
 

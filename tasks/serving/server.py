@@ -22,11 +22,11 @@ from tasks.adapters.registry import Registry
 from tasks.adapters.storage import open_store
 from tasks.core.errors import ConfigError, ExternalError
 from tasks.serving.app import build_app
-from tasks.serving.budgets import Budgets
+from tasks.serving.budgets import Budgets, usage_file
 from tasks.serving.config import ServeConfig
 from tasks.serving.feedback_routes import feedback_routes
 from tasks.serving.gateway import Gateway
-from tasks.serving.keys import KeyRing
+from tasks.serving.keys import KeyRing, key_file
 from tasks.serving.model import load_model
 from tasks.serving.pages import Watched, page_routes
 from tasks.serving.recording import Recorder, open_recorder, redactor_of
@@ -71,7 +71,7 @@ async def _serve(
     champion = registry.pointer("champion")
     say("Loading the model ...")
     model = await load_model(champion.model if champion else None, registry, settings, config)
-    budgets = Budgets(settings.home / "serving" / "usage.json")
+    budgets = Budgets(usage_file(settings.home))
     gateway = Gateway(OneModel(model), config, recorder=recorder, keys=keys, budgets=budgets)
     gateway.metrics.watch_recorder(lambda: recorder.counts)
     server = GatewayServer(gateway, route_groups(gateway, recorder, settings))
@@ -141,7 +141,7 @@ class GatewayServer(uvicorn.Server):
 
 def key_ring(settings: Settings) -> KeyRing:
     """Return the keys of this checkout's gateway."""
-    return KeyRing(settings.home / "keys.json")
+    return KeyRing(key_file(settings.home))
 
 
 def check_address(host: str, keys: KeyRing) -> None:
