@@ -6,26 +6,23 @@ upstream takes, so search, recording and this test's own client are in it.
 
 import asyncio
 import json
-import os
 import re
-import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
-import psutil
 import pytest
-import yaml
 
 from tasks.adapters.embedder import load_embedder
 from tasks.adapters.processes import allow_open_files
 from tasks.adapters.retrieval import write_index
 from tasks.core.passages import cut
+from tests.gateway_process import Connection, Served, connect, make_checkout, serving
 
 CONNECTIONS, PLACES, QUEUE = 2000, 256, 1400
 CAPACITY = PLACES + QUEUE
@@ -90,109 +87,44 @@ async def upstream() -> AsyncIterator[Upstream]:
         server.close()
 
 
-@dataclass
-class Connection:
-    """One open connection to the gateway."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    key: str
-
-    async def ask(self, question: str) -> tuple[int, bytes, bytes]:
-        """Return the status, head and body of an answer."""
-        return await self.send("POST", "/v1/chat/completions", {
-            "model": "ratchet", "messages": [{"role": "user", "content": question}],
-        })  # fmt: skip
-
-    async def send(self, method: str, path: str, body: object = None) -> tuple[int, bytes, bytes]:
-        content = b"" if body is None else json.dumps(body).encode()
-        head = f"{method} {path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {self.key}\r\n"
-        self.writer.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
-        said = await self.reader.readuntil(b"\r\n\r\n")
-        length = re.search(rb"content-length: (\d+)", said, re.IGNORECASE)
-        assert length is not None
-        return int(said.split(b" ", 2)[1]), said, await self.reader.readexactly(int(length[1]))
-
-
-async def connect(url: str, key: str) -> Connection:
-    host, port = url.removeprefix("http://").split(":")
-    return Connection(*await asyncio.open_connection(host, int(port)), key)
-
-
-@contextmanager
-def gateway(checkout: Path, repository: Path, port: int) -> Iterator[tuple[psutil.Process, str, str]]:
-    """Run `ratchet serve` in a checkout and yield its process, address and admin key."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(repository),
-        "RATCHET_UPSTREAM_URL": f"http://127.0.0.1:{port}/v1",
-        "RATCHET_UPSTREAM_MODEL": "base",
-    }
-    few = ["bash", "-c", 'ulimit -S -n 1024; exec "$@"', "bash"]  # as many systems have it
-    command = [*few, sys.executable, "-m", "flows", "serve", "--port", "0"]
-    with (checkout / "log").open("w") as log:
-        process = subprocess.Popen(
-            command, cwd=checkout, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
-        )
-        try:
-            assert process.stdout is not None
-            said = ""
-            for line in process.stdout:
-                said += line
-                if "answers at" in line:
-                    break
-            key, url = re.search(r"rk-\S+", said), re.search(r"http://[^/\s]+", said)
-            assert key is not None, (checkout / "log").read_text()
-            assert url is not None, (checkout / "log").read_text()
-            yield psutil.Process(process.pid), url[0], key[0]
-        finally:
-            process.terminate()
-            process.wait(30)
-            assert process.stdout is not None
-            process.stdout.close()
-
-
 @pytest.fixture
-def own_checkout(tmp_path: Path, repository: Path) -> Path:
+def own_checkout(tmp_path: Path) -> Path:
     """A checkout with an index and no champion; its gateway takes many at once."""
-    for folder in ("curate", "finetune", "release", "profiles"):
-        (tmp_path / "configs").mkdir(exist_ok=True)
-        (tmp_path / "configs" / folder).symlink_to(repository / "configs" / folder)
-    values = {"concurrency": PLACES, "queue": QUEUE, "timeout_s": 300}
-    (tmp_path / "configs" / "serve.yaml").write_text(yaml.safe_dump(values))
-    (tmp_path / "data" / "index").mkdir(parents=True)
+    made = make_checkout(tmp_path, concurrency=PLACES, queue=QUEUE, timeout_s=300)
+    index = made / "data" / "index"
+    index.mkdir(parents=True)
     passages = cut("d1", "Opening hours", "The shop in Ghent is open from 9 to 17 on weekdays.")
     embedder = load_embedder()
     vectors = embedder.embed([passage.text for passage in passages])
-    write_index(
-        tmp_path / "data" / "index", passages, {"d1": "Hours"}, vectors, embedder=("all-minilm-l6-v2", embedder.digest)
-    )
-    return tmp_path
+    write_index(index, passages, {"d1": "Hours"}, vectors, embedder=("all-minilm-l6-v2", embedder.digest))
+    return made
 
 
 @pytest.mark.slow
 def test_two_thousand_connections_lose_nothing_and_what_is_too_much_is_told_when_to_come_again(
-    own_checkout: Path, repository: Path, capsys: pytest.CaptureFixture[str]
+    own_checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if allow_open_files(2 * CONNECTIONS + 1000) < 2 * CONNECTIONS:
         pytest.skip(f"needs {2 * CONNECTIONS} open files: raise the hard limit (ulimit -H -n)")
-    report = asyncio.run(flood(own_checkout, repository))
+    report = asyncio.run(flood(own_checkout))
     with capsys.disabled():
         sys.stdout.write(f"\n{report}\n")
 
 
-async def flood(checkout: Path, repository: Path) -> str:
+async def flood(checkout: Path) -> str:
     """Open all connections, measure over some of them, ask over all of them, and return the report."""
     async with upstream() as fake:
-        starting = gateway(checkout, repository, fake.port)
-        process, url, key = await asyncio.to_thread(starting.__enter__)
+        environment = {"RATCHET_UPSTREAM_URL": f"http://127.0.0.1:{fake.port}/v1", "RATCHET_UPSTREAM_MODEL": "base"}
+        starting = serving(checkout, environment)
+        served = await asyncio.to_thread(starting.__enter__)
         try:
-            return await flooded(fake, process, url, key)
+            return await flooded(fake, served)
         finally:
             await asyncio.to_thread(starting.__exit__, None, None, None)
 
 
-async def flooded(fake: Upstream, process: psutil.Process, url: str, key: str) -> str:
+async def flooded(fake: Upstream, served: Served) -> str:
+    process, url, key = served.process, served.url, served.key
     connections = [await connect(url, key) for _ in range(CONNECTIONS)]
     added = await overhead(fake, connections[:PROBING])
     before = process.memory_info().rss
