@@ -34,7 +34,7 @@ from tasks.serving.recording import Recorder, open_recorder, record_place
 from tasks.serving.route_group import RouteGroup
 from tasks.serving.router import Arm, OneModel
 from tasks.serving.search import Searcher
-from tasks.serving.server import GatewayServer, route_groups
+from tasks.serving.server import GatewayServer, route_groups, run
 from tasks.settings import Settings
 from tests.tasks.answers import answer
 from tests.tasks.conftest import BAD, GOOD, Loop
@@ -222,7 +222,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             ready.set()
             await server.serve(sockets=[listener])
 
-        thread = threading.Thread(target=lambda: asyncio.run(work()), daemon=True)
+        thread = threading.Thread(target=lambda: run(work()), daemon=True)
         thread.start()
         assert ready.wait(10)
         threads.append((thread, made[0]))

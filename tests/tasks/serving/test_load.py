@@ -125,9 +125,10 @@ async def flood(checkout: Path) -> str:
 
 async def flooded(fake: Upstream, served: Served) -> str:
     process, url, key = served.process, served.url, served.key
+    assert (await (await connect(url, key)).ask("warm up"))[0] == 200
+    before = process.memory_info().rss
     connections = [await connect(url, key) for _ in range(CONNECTIONS)]
     added = await overhead(fake, connections[:PROBING])
-    before = process.memory_info().rss
     sent = [asyncio.create_task(one.ask(f"wait for {n}")) for n, one in enumerate(connections)]
     await come_true(lambda: sum(task.done() for task in sent) == CONNECTIONS - CAPACITY)
     other = await connect(url, key)
@@ -141,7 +142,7 @@ async def flooded(fake: Upstream, served: Served) -> str:
     peak = process.memory_info().rss
     status, _, metrics = await (await connect(url, key)).send("GET", "/metrics")
     assert status == 200
-    answered = CAPACITY + PROBES
+    answered = CAPACITY + PROBES + 1
     assert f'ratchet_answers_total{{model="base"}} {answered}.0' in metrics.decode()
     await recorded(url, key, answered)
     for one in (*connections, other):
