@@ -125,13 +125,15 @@ async def flood(checkout: Path) -> str:
 
 async def flooded(fake: Upstream, served: Served) -> str:
     process, url, key = served.process, served.url, served.key
-    assert (await (await connect(url, key)).ask("warm up"))[0] == 200
+    other = await connect(url, key)
+    assert (await other.ask("warm up"))[0] == 200
     before = process.memory_info().rss
     connections = [await connect(url, key) for _ in range(CONNECTIONS)]
     added = await overhead(fake, connections[:PROBING])
     sent = [asyncio.create_task(one.ask(f"wait for {n}")) for n, one in enumerate(connections)]
     await come_true(lambda: sum(task.done() for task in sent) == CONNECTIONS - CAPACITY)
-    other = await connect(url, key)
+    other.writer.close()
+    other = await connect(url, key)  # the gateway closes one that was idle for five seconds
     _, _, ready = await other.send("GET", "/readyz")
     facts = json.loads(ready)
     assert (facts["running"], facts["waiting"]) == (PLACES, QUEUE)
@@ -140,13 +142,10 @@ async def flooded(fake: Upstream, served: Served) -> str:
     replies = await asyncio.wait_for(asyncio.gather(*sent), 300)
     check_replies(replies)
     peak = process.memory_info().rss
-    status, _, metrics = await (await connect(url, key)).send("GET", "/metrics")
-    assert status == 200
-    answered = CAPACITY + PROBES + 1
-    assert f'ratchet_answers_total{{model="base"}} {answered}.0' in metrics.decode()
-    await recorded(url, key, answered)
+    await counted(url, key, CAPACITY + PROBES + 1)
     for one in (*connections, other):
         one.writer.close()
+    await asyncio.gather(*(one.writer.wait_closed() for one in (*connections, other)), return_exceptions=True)
     grown = (max(held, peak) - before) / 1e6
     assert grown < MOST_MB
     cuts = quantiles(added, n=100)
@@ -188,18 +187,19 @@ def check_replies(replies: list[tuple[int, bytes, bytes]]) -> None:
         assert 1 <= int(wait[1]) <= 60
 
 
-async def recorded(url: str, key: str, answers: int) -> None:
-    """Wait until all answers are on disk."""
-    one = await connect(url, key)
+async def counted(url: str, key: str, answers: int) -> None:
+    """Wait until the metrics count all answers, and all of them on disk."""
+    one, wanted = await connect(url, key), f'ratchet_records_total{{outcome="recorded"}} {answers}.0'
     for _ in range(200):
-        _, _, metrics = await one.send("GET", "/metrics")
-        if f'ratchet_records_total{{outcome="recorded"}} {answers}.0' in metrics.decode():
+        _, _, said = await one.send("GET", "/metrics")
+        if wanted in (metrics := said.decode()):
             break
         await asyncio.sleep(0.1)
-    else:
-        raise AssertionError("some answers were not recorded")
-    assert 'ratchet_records_total{outcome="dropped"} 0.0' in metrics.decode()
+    assert wanted in metrics
+    assert f'ratchet_answers_total{{model="base"}} {answers}.0' in metrics
+    assert 'ratchet_records_total{outcome="dropped"} 0.0' in metrics
     one.writer.close()
+    await one.writer.wait_closed()
 
 
 async def come_true(condition: Any, timeout_s: float = 120) -> None:
