@@ -43,7 +43,7 @@ class Durations:
         for number, count in self.counts:
             seen += count
             if seen >= rank:
-                return SHORTEST_S * GROWTH ** (number + 0.5)
+                return float(SHORTEST_S * GROWTH ** (number + 0.5))
         return None
 
 
