@@ -37,7 +37,7 @@ lint: $(READY) ## style, types and import contracts
 	$(BIN)/lint-imports
 
 bench: $(READY) ## every benchmark, each with its ratio to a named baseline
-	missed=; for bench in curate dedup train answers gate canary drift recording; do \
+	missed=; for bench in curate dedup train answers gate canary drift recording gateway; do \
 		echo "== $$bench"; $(BIN)/python -m tests.bench.$$bench || missed="$$missed $$bench"; done; \
 	test -z "$$missed" || { echo "missed a promised figure:$$missed"; exit 1; }
 

@@ -1,6 +1,7 @@
 """The `ratchet` command. Heavy libraries and Prefect are imported by the commands that need them, not by `--help`."""
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -62,14 +63,25 @@ def stage(
         typer.echo(json.dumps(report.model_dump(mode="json"), indent=2, ensure_ascii=False))
 
 
-@app.command(epilog="Example: ratchet status --json")
-def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
-    """Show the champion, the last verdict and runs, and what each stage made."""
+@app.command(epilog="Example: ratchet status --watch")
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs; with --watch an object a line.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again and again until Ctrl-C.")] = False,
+    every: Annotated[float, typer.Option(min=0.5, help="Seconds between two looks of --watch.")] = 5,
+) -> None:
+    """Show what serves, the last runs, verdicts and drift, the gateway's queue, and what each key has used."""
     with _sentences():
         from flows.status import read_status, status_text
 
-        facts = read_status(Settings())
-        typer.echo(json.dumps(facts, indent=2) if as_json else status_text(facts))
+        settings = Settings()
+        while True:
+            facts = read_status(settings)
+            if watch and not as_json:
+                typer.clear()
+            typer.echo(json.dumps(facts, indent=None if watch else 2) if as_json else status_text(facts))
+            if not watch:
+                return
+            time.sleep(every)
 
 
 @app.command(epilog="Example: ratchet why champion")

@@ -7,6 +7,7 @@ tree, ends it, and leaves the question of success to a marker file that the chil
 import contextlib
 import ctypes
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -30,6 +31,16 @@ def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
     ctypes.CDLL("libc.so.6", use_errno=True).prctl(PR_SET_PDEATHSIG, signal_number)
     if os.getppid() != parent:  # it ended between the two calls
         os.kill(os.getpid(), signal_number)
+
+
+def allow_open_files(number: int) -> int:
+    """Let this process hold so many open files, as far as it may, and return how many it may now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = number if hard == resource.RLIM_INFINITY else min(number, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return number if soft == resource.RLIM_INFINITY else soft
 
 
 def run_supervised(

@@ -6,9 +6,7 @@ that whatever goes wrong before has a status of its own; what goes wrong later i
 
 import asyncio
 import contextlib
-import logging
-import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -26,18 +24,18 @@ from tasks.serving.gateway import Exchange, Gateway
 from tasks.serving.keys import Key
 from tasks.serving.metrics import CONTENT_TYPE
 from tasks.serving.openapi import document
+from tasks.serving.replies import error_headers, error_response, failure, internal_error, read_body
+from tasks.serving.route_group import RouteGroup
 from tasks.serving.router import ANY
 from tasks.serving.wire import ChatCompletion, ChatRequest, Choice, Message, Model, ModelList, Usage, parse_chat
-
-logger = logging.getLogger(__name__)
 
 GONE = 499  # nginx's status for a client that closed the connection; it is counted, never sent
 STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store"}
 
 
-def build_app(gateway: Gateway) -> Starlette:
-    """Return the ASGI application."""
-    handlers = Handlers(gateway)
+def build_app(gateway: Gateway, groups: Sequence[RouteGroup] = ()) -> Starlette:
+    """Return the ASGI application; `groups` are its routes beyond OpenAI's, the probes and the metrics."""
+    handlers = Handlers(gateway, groups)
     return Starlette(
         routes=[
             Route("/v1/chat/completions", handlers.chat, methods=["POST"]),
@@ -48,6 +46,7 @@ def build_app(gateway: Gateway) -> Starlette:
             Route("/metrics", handlers.metrics),
             Route("/admin/rollout", handlers.rollout),
             Route("/openapi.json", handlers.openapi),
+            *(route for group in groups for route in group.routes),
         ],
         exception_handlers={ApiError: _refused, HTTPException: _unrouted, Exception: _broken},
     )
@@ -56,18 +55,18 @@ def build_app(gateway: Gateway) -> Starlette:
 class Handlers:
     """One method a path."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    def __init__(self, gateway: Gateway, groups: Sequence[RouteGroup]) -> None:
+        self._gateway, self._groups = gateway, groups
 
     async def chat(self, request: Request) -> Any:
         gateway = self._gateway
         try:
             key = gateway.authenticate(request.headers.get("authorization"))
             gateway.budgets.admit(key)
-            asked = parse_chat(await _body(request, gateway.config.request_bytes))
+            asked = parse_chat(await read_body(request, gateway.config.request_bytes))
         except ApiError as error:
             gateway.count(None, error.status)
-            return _error_response(error)
+            return error_response(error)
         except ClientDisconnect:
             gateway.count(None, GONE)
             return Response(status_code=400)  # nobody reads it
@@ -89,8 +88,9 @@ class Handlers:
 
     async def readiness(self, _: Request) -> Response:
         models = [arm.model.name for arm in self._gateway.router.arms()]
-        is_ready = self._gateway.is_ready
-        return _json({"status": "ready" if is_ready else "not ready", "models": models}, 200 if is_ready else 503)
+        is_ready, line = self._gateway.is_ready, self._gateway.line
+        facts = {"status": "ready" if is_ready else "not ready", "models": models}
+        return _json({**facts, "running": line.running, "waiting": line.waiting}, 200 if is_ready else 503)
 
     async def metrics(self, request: Request) -> Response:
         self._gateway.authenticate(request.headers.get("authorization"), needs_admin=True)
@@ -101,7 +101,7 @@ class Handlers:
         return _json(self._gateway.rollout())
 
     async def openapi(self, _: Request) -> Response:
-        return _json(document([model.id for model in self._models()]))
+        return _json(document([model.id for model in self._models()], self._groups))
 
     def _models(self) -> list[Model]:
         names = [ANY, *(arm.model.name for arm in self._gateway.router.arms())]
@@ -140,9 +140,7 @@ class ChatReply:
             status = GONE
             raise
         except Exception as error:
-            place = traceback.extract_tb(error.__traceback__)[-1]  # its message could quote the question
-            logger.error("an answer failed with %s at %s:%s", type(error).__name__, place.filename, place.lineno)
-            await self._refuse(_internal_error(), send)
+            await self._refuse(failure("an answer", error), send)
         finally:
             self._gateway.count(exchange, status)
 
@@ -186,26 +184,10 @@ class ChatReply:
 
     async def _refuse(self, error: ApiError, send: Send) -> None:
         if not self._has_begun:
-            await _send_json(send, error.status, error.body.model_dump(), _error_headers(error))
+            await _send_json(send, error.status, error.body.model_dump(), error_headers(error))
             return
         await send(_event(error.body.model_dump()))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _body(request: Request, limit: int) -> bytes:
-    """Return the request's body. Raises ApiError 413 as soon as it is too large."""
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise ApiError(
-                413,
-                f"The body is larger than {limit} bytes.",
-                code="request_too_large",
-                headers={"Connection": "close"},
-            )
-        parts.append(part)
-    return b"".join(parts)
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -254,22 +236,9 @@ def _json(value: Mapping[str, Any], status: int = 200) -> Response:
     return JSONResponse(value, status)
 
 
-def _error_headers(error: ApiError) -> dict[str, str]:
-    retry = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
-    return {**error.headers, **retry}
-
-
-def _error_response(error: ApiError) -> Response:
-    return JSONResponse(error.body.model_dump(), error.status, headers=_error_headers(error))
-
-
-def _internal_error() -> ApiError:
-    return ApiError(500, "The gateway failed: its log says where.", "server_error", "internal_error")
-
-
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
-    return _error_response(error)
+    return error_response(error)
 
 
 async def _unrouted(_: Request, error: Exception) -> Response:
@@ -277,8 +246,8 @@ async def _unrouted(_: Request, error: Exception) -> Response:
     said = {404: "There is nothing at this address.", 405: "This address takes another method."}
     kind = "not_found_error" if error.status_code == 404 else "invalid_request_error"
     message = said.get(error.status_code, error.detail)
-    return _error_response(ApiError(error.status_code, message, kind, headers=dict(error.headers or {})))  # type: ignore[arg-type]
+    return error_response(ApiError(error.status_code, message, kind, headers=dict(error.headers or {})))  # type: ignore[arg-type]
 
 
 async def _broken(_: Request, __: Exception) -> Response:
-    return _error_response(_internal_error())
+    return error_response(internal_error())

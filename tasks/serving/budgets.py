@@ -19,6 +19,11 @@ from tasks.serving.keys import Key
 MINUTE_S = 60.0
 
 
+def usage_file(home: Path) -> Path:
+    """Return where a checkout's gateway notes what was used."""
+    return home / "serving" / "usage.json"
+
+
 class Budgets:
     """The use of every key. `clock` gives seconds, `now` the time of day."""
 
@@ -42,8 +47,12 @@ class Budgets:
                 f"The key {key.name!r} has used its {limit} tokens of today: it may go on tomorrow (UTC).",
                 "insufficient_quota",
                 "insufficient_quota",
-                retry_after_s=self._seconds_to_midnight(),
+                retry_after_s=seconds_to_midnight(self._now()),
             )
+        self.admit_request(key)
+
+    def admit_request(self, key: Key) -> None:
+        """Count a request that asks for no tokens. Raises ApiError 429 for one too many."""
         if key.requests_per_minute is not None:
             self._take(key, key.requests_per_minute)
 
@@ -81,14 +90,15 @@ class Budgets:
             )
         self._buckets[key.id] = (left - 1, now)
 
-    def _seconds_to_midnight(self) -> int:
-        now = self._now()
-        midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-        return max(1, math.ceil((midnight - now).total_seconds()))
-
     def _read(self) -> tuple[str, dict[str, int]]:
         try:
             notes = json.loads(self._path.read_text(encoding="utf-8"))
             return str(notes["day"]), {str(name): int(count) for name, count in notes["tokens"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return "", {}
+
+
+def seconds_to_midnight(now: datetime) -> int:
+    """Return how long the day of `now` still lasts, at least a second."""
+    midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return max(1, math.ceil((midnight - now).total_seconds()))

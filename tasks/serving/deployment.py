@@ -193,6 +193,10 @@ class Deployment:
             "shadows_dropped": self._shadows.dropped,
         }
 
+    def rollout_sentence(self) -> str | None:
+        """Return how the rollout stands, for people; None where there was none."""
+        return self._document.sentence() if self._document else None
+
     @property
     def _served(self) -> str:
         return self._router.champion.model.digest

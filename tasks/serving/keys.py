@@ -42,6 +42,11 @@ class Key(BaseModel):
 _KEYS = TypeAdapter(list[Key])
 
 
+def key_file(home: Path) -> Path:
+    """Return where a checkout's keys lie."""
+    return home / "keys.json"
+
+
 class KeyRing:
     """The keys of one gateway."""
 

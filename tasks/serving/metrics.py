@@ -5,11 +5,17 @@ Everything about answers is labelled by model version. The grounding-screen rate
 as the engine measures it; an upstream tells none, and then nothing is counted.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from tasks.core.answer_record import AnswerRecord
+
+if TYPE_CHECKING:
+    from tasks.serving.recording import Counts
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 13, 20, 30, 60, 120)
 NO_MODEL = "none"
@@ -53,6 +59,10 @@ class Metrics:
         for value, read in reads.items():
             gauge.labels(value).set_function(read)
 
+    def watch_recorder(self, counts: Callable[[], "Counts"]) -> None:
+        """Show what became of the records, read when the metrics are."""
+        self.registry.register(_RecorderFigures(counts))
+
     def count_request(self, model: str, status: int) -> None:
         """Count a request that has ended, also one that was refused before a model was chosen."""
         self._requests.labels(model, str(status)).inc()
@@ -84,3 +94,24 @@ class Metrics:
     def text(self) -> bytes:
         """Return everything in Prometheus' format."""
         return generate_latest(self.registry)
+
+
+class _RecorderFigures(Collector):
+    """The recorder's counts as Prometheus has them."""
+
+    def __init__(self, counts: Callable[[], "Counts"]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        counts = self._counts()
+        records = CounterMetricFamily(
+            "ratchet_records", "Records of answers, by what became of them.", labels=["outcome"]
+        )
+        for outcome in ("recorded", "dropped", "failed"):
+            records.add_metric([outcome], getattr(counts, outcome))
+        yield records
+        journals = CounterMetricFamily("ratchet_journals", "Journals that were to become Parquet.", labels=["outcome"])
+        for outcome in ("rotated", "delayed"):
+            journals.add_metric([outcome], getattr(counts, outcome))
+        yield journals
+        yield GaugeMetricFamily("ratchet_records_pending", "Records in memory.", value=counts.pending)

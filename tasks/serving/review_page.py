@@ -6,14 +6,12 @@ gateway knows that its own page sent it. `read_label` turns what was posted into
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import get_args
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.core.feedback_rules import FeedbackLimits, FeedbackRefusedError
 from tasks.core.lineage import short
 from tasks.core.review_queue import Label, ReviewItem
+from tasks.serving.page_templates import render_page
 
 TEMPLATE = "review_page.html.j2"
 LABELS: tuple[Label, ...] = get_args(Label)
@@ -31,15 +29,8 @@ class PostedLabel:
 
 def render(items: Sequence[ReviewItem], *, action: str, token: str, notice: str = "") -> str:
     """Return the page. action: where its forms post to. notice: a sentence about what was just done."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template(TEMPLATE)
-    return page.render(items=items, action=action, token=token, notice=notice, short=short, limits=FeedbackLimits())
+    limits = FeedbackLimits()
+    return render_page(TEMPLATE, items=items, action=action, token=token, notice=notice, short=short, limits=limits)
 
 
 def read_label(form: Mapping[str, str]) -> PostedLabel:

@@ -9,38 +9,48 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from types import FrameType
+from typing import Any, TypeVar
 
 import uvicorn
+import uvloop
 
 from tasks.adapters.deployments import Deployments
+from tasks.adapters.feedback_box import FeedbackBox
+from tasks.adapters.processes import allow_open_files
 from tasks.adapters.provenance import checkout_name
 from tasks.adapters.registry import Registry
 from tasks.adapters.storage import open_store
 from tasks.core.errors import ConfigError, ExternalError
 from tasks.serving.app import build_app
-from tasks.serving.budgets import Budgets
+from tasks.serving.budgets import Budgets, usage_file
 from tasks.serving.config import ServeConfig
 from tasks.serving.deployment import Deployment, open_champion
+from tasks.serving.feedback_routes import feedback_routes
 from tasks.serving.gateway import Gateway
-from tasks.serving.keys import KeyRing
+from tasks.serving.keys import KeyRing, key_file
 from tasks.serving.model import ServedModel, load_model
-from tasks.serving.recording import Recorder, open_recorder
+from tasks.serving.pages import Watched, page_routes
+from tasks.serving.recording import Recorder, open_recorder, redactor_of
 from tasks.serving.rollout_history import RecordedHistory
 from tasks.serving.rollout_router import RolloutRouter
+from tasks.serving.route_group import RouteGroup
 from tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 BACKLOG = 2048
+OPEN_FILES = 16_384  # a connection each, beside an upstream's; many systems allow 1,024 unless asked
 SAVE_INTERVAL_S = 5.0
 LAST_BYTES_S = 5  # for connections to take what was sent to them
 
 
 def serve(settings: Settings, config: ServeConfig, say: Callable[[str], None]) -> None:
     """Answer until told to stop. `say` hears what a person should read, the first key among it."""
+    allow_open_files(OPEN_FILES)
     keys = key_ring(settings)
     check_address(settings.gateway_host, keys)
     with listen(settings.gateway_host, settings.gateway_port) as listener:
@@ -49,10 +59,16 @@ def serve(settings: Settings, config: ServeConfig, say: Callable[[str], None]) -
             say(f"The admin key, shown this once: {token}")
         recorder = open_recorder(settings)
         try:
-            asyncio.run(_serve(settings, config, listener, keys, say, recorder))
+            run(_serve(settings, config, listener, keys, say, recorder))
         finally:
             if not recorder.close():
                 logger.warning("records are still in memory and are lost: %d", recorder.counts.pending)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Return what `work` returns, in the event loop that uvicorn prefers; asyncio's own takes more of the processor."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
 
 
 async def _serve(
@@ -73,12 +89,13 @@ async def _serve(
 
     say("Loading the model ...")
     model = await open_champion(deployments, load, config, f"gateway {name}")
-    budgets = Budgets(settings.home / "serving" / "usage.json")
+    budgets = Budgets(usage_file(settings.home))
     router = RolloutRouter(model)
     gateway = Gateway(router, config, recorder=recorder, keys=keys, budgets=budgets)
     url, history = f"http://{host}:{port}", RecordedHistory(settings)
     deployment = Deployment(gateway, router, deployments, load, history, name=name, url=url)
-    server = GatewayServer(gateway)
+    gateway.metrics.watch_recorder(lambda: recorder.counts)
+    server = GatewayServer(gateway, route_groups(gateway, recorder, deployment, settings))
     say(f"{model.name} answers at {url}/v1 ({model.engine.name}); Ctrl-C ends it.")
     tasks = [asyncio.create_task(_save(budgets)), asyncio.create_task(deployment.run())]
     try:
@@ -91,13 +108,21 @@ async def _serve(
         await router.close()
 
 
+def route_groups(gateway: Gateway, recorder: Recorder, deployment: Deployment, settings: Settings) -> list[RouteGroup]:
+    """Return what this checkout's gateway has beside OpenAI's API: feedback and the pages."""
+    store = open_store(settings.feedback_url, settings.s3_endpoint_url)
+    box = FeedbackBox(store, redactor_of(settings), recorder.find)
+    watched = Watched(lambda: recorder.counts, deployment.rollout_sentence)
+    return [feedback_routes(gateway, box), page_routes(gateway, settings, watched)]
+
+
 class GatewayServer(uvicorn.Server):
     """uvicorn with a drain before its end."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, groups: Sequence[RouteGroup] = ()) -> None:
         super().__init__(
             uvicorn.Config(
-                build_app(gateway),
+                build_app(gateway, groups),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -136,7 +161,7 @@ class GatewayServer(uvicorn.Server):
 
 def key_ring(settings: Settings) -> KeyRing:
     """Return the keys of this checkout's gateway."""
-    return KeyRing(settings.home / "keys.json")
+    return KeyRing(key_file(settings.home))
 
 
 def check_address(host: str, keys: KeyRing) -> None:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.core.passages import Passage
 from tests.bench.costs import cpu_seconds, peak_gb
 
 PASSAGES = 3
@@ -131,31 +132,55 @@ def measure(engine: str, file: Path) -> Result:
     return Result(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def prompts(count: int) -> list[str]:
-    """Return rendered prompts about some modules, so few that a document is asked about twice, as in evaluation."""
-    from tasks.adapters.base_model import EMBEDDED, load_tokenizer, resolve
-    from tasks.adapters.retrieval import build_lexical
+@dataclass(frozen=True)
+class Material:
+    """Documents as passages, and questions about few enough of them that one is asked about twice, as in evaluation."""
+
+    passages: list[Passage]
+    titles: dict[str, str]
+    questions: list[str]
+
+
+def material() -> Material:
+    """Return the documentation of some modules and generated questions about it."""
     from tasks.adapters.sources.python_reference import Limits, read_reference
-    from tasks.core import prompt
     from tasks.core.passages import cut
     from tasks.core.questions import ask
-    from tasks.core.terms import terms
-    from tasks.settings import Settings
 
     corpus = read_reference("bench", MODULES, lambda _: True, Limits(40, 4000), {})
-    passages = [p for s in corpus.subjects for p in cut(s.document_id, s.name, s.text)]
-    lexical = build_lexical([passage.text for passage in passages])
     asked = ask(corpus, unanswerable_share=0.4, held_out_share=0.2, limit=10_000)
     by_document = sorted(asked, key=lambda question: hashlib.sha256(question.draft.subject.name.encode()).digest())
+    return Material(
+        passages=[p for s in corpus.subjects for p in cut(s.document_id, s.name, s.text)],
+        titles={s.document_id: s.name for s in corpus.subjects},
+        questions=[question.wording.text for question in by_document],
+    )
+
+
+def rendered(asked: Sequence[tuple[str, list[str]]]) -> list[str]:
+    """Return each question with the passages it is shown in the product's prompt and chat template."""
+    from tasks.adapters.base_model import EMBEDDED, load_tokenizer, resolve
+    from tasks.core import prompt
+    from tasks.settings import Settings
+
     tokenizer = load_tokenizer(resolve(EMBEDDED, Settings().model_cache).folder)
+    chats = [prompt.render(shown, question) for question, shown in asked]
+    return [str(tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)) for chat in chats]
 
-    def one(question: str) -> str:
+
+def prompts(count: int) -> list[str]:
+    """Return rendered prompts with the passages that lexical search finds."""
+    from tasks.adapters.retrieval import build_lexical
+    from tasks.core.terms import terms
+
+    made = material()
+    lexical = build_lexical([passage.text for passage in made.passages])
+
+    def found(question: str) -> list[str]:
         scores = lexical.get_scores_from_ids(lexical.get_tokens_ids(list(dict.fromkeys(terms(question)))))
-        best = [passages[row].text for row in np.argsort(-np.asarray(scores), kind="stable")[:PASSAGES]]
-        chat = prompt.render(best, question)
-        return str(tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+        return [made.passages[row].text for row in np.argsort(-np.asarray(scores), kind="stable")[:PASSAGES]]
 
-    return [one(question.wording.text) for question in by_document[:count]]
+    return rendered([(question, found(question)) for question in made.questions[:count]])
 
 
 def ratchet(precision: str) -> Callable[[Sequence[str]], Result]:

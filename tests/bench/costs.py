@@ -3,6 +3,8 @@
 import resource
 from pathlib import Path
 
+import psutil
+
 
 def cpu_seconds() -> float:
     """Return this process's CPU time and that of its children that have ended."""
@@ -17,3 +19,9 @@ def peak_gb() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024 / 1e9
+
+
+def cpu_seconds_of(process: psutil.Process, *, with_children: bool) -> float:
+    """Return a running process's CPU time, with that of its running children and theirs where asked for."""
+    family = [process, *(process.children(recursive=True) if with_children else ())]
+    return sum(times.user + times.system for times in (member.cpu_times() for member in family))

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import json
+import random
 import socket
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +17,27 @@ import httpx
 import openai
 import pytest
 
+from tasks.adapters.feedback_box import read_feedback
 from tasks.adapters.live_engine import Ask, Piece
+from tasks.adapters.record_log import Journal, line_of, rotate, start_of_hour
+from tasks.adapters.storage import open_store
 from tasks.core.answer_record import AnswerRecord
+from tasks.core.drift import DriftVerdict
 from tasks.core.passages import Passage
+from tasks.core.records import Feedback
 from tasks.serving.budgets import Budgets
 from tasks.serving.config import ServeConfig
 from tasks.serving.gateway import Gateway
 from tasks.serving.keys import KeyRing
 from tasks.serving.model import ServedModel
+from tasks.serving.recording import Recorder, open_recorder, record_place
+from tasks.serving.route_group import RouteGroup
 from tasks.serving.router import Arm, OneModel
 from tasks.serving.search import Searcher
-from tasks.serving.server import GatewayServer
+from tasks.serving.server import GatewayServer, route_groups, run
+from tasks.settings import Settings
+from tests.tasks.answers import answer
+from tests.tasks.conftest import BAD, GOOD, Loop
 
 AT = "2026-01-01T00:00:00+00:00"
 PASSAGES = [
@@ -188,7 +200,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Make a gateway and let it listen; it ends with the test."""
     threads: list[tuple[threading.Thread, Live]] = []
 
-    def begin(**values: object) -> Live:
+    def begin(
+        recorder: Any = None, groups: Callable[[Gateway], Sequence[RouteGroup]] | None = None, **values: object
+    ) -> Live:
         keys = KeyRing(tmp_path / "keys.json")
         admin, user = keys.create("boss", "admin", at=AT), keys.create("someone", "user", at=AT)
         assert admin is not None
@@ -201,14 +215,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
             engine, kept = FakeEngine(), Kept()
             config = ServeConfig.model_validate({"timeout_s": 20.0, "drain_s": 10.0, **values})
             budgets = Budgets(tmp_path / "usage.json")
-            gateway = Gateway(OneModel(served(engine)), config, recorder=kept, keys=keys, budgets=budgets)
-            server = GatewayServer(gateway)
+            gateway = Gateway(OneModel(served(engine)), config, recorder=recorder or kept, keys=keys, budgets=budgets)
+            server = GatewayServer(gateway, groups(gateway) if groups else ())
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             made.append(Live(gateway, engine, kept, admin, user, url, asyncio.get_running_loop(), server))
             ready.set()
             await server.serve(sockets=[listener])
 
-        thread = threading.Thread(target=lambda: asyncio.run(work()), daemon=True)
+        thread = threading.Thread(target=lambda: run(work()), daemon=True)
         thread.start()
         assert ready.wait(10)
         threads.append((thread, made[0]))
@@ -224,3 +238,97 @@ def start(tmp_path: Path) -> Iterator[Start]:
             live.loop.call_soon_threadsafe(live.server.drain)
         thread.join(15)
         assert not thread.is_alive()
+
+
+@dataclass
+class House:
+    """A gateway as `ratchet serve` makes it, its engine aside: recorder, feedback and pages over real files."""
+
+    live: Live
+    settings: Settings
+    recorder: Recorder
+
+    def ask(self, question: str, text: str = "The default of indent is None.", key: str | None = None) -> str:
+        """Let the engine answer a question and return the answer's id."""
+        self.live.engine.text = text
+        reply = self.live.post({"model": "ratchet", "messages": [{"role": "user", "content": question}]}, key)
+        assert reply.status_code == 200
+        return str(reply.json()["id"])
+
+    def say(self, body: object, key: str | None = None) -> httpx.Response:
+        """Send feedback."""
+        headers = {"Authorization": f"Bearer {key or self.live.user}"}
+        content = body if isinstance(body, (str, bytes)) else json.dumps(body)
+        return httpx.post(f"{self.live.url}/v1/feedback", content=content, headers=headers, timeout=20)
+
+    def kept(self) -> list[Feedback]:
+        """Return all feedback there is."""
+        return list(read_feedback(open_store(self.settings.feedback_url)))
+
+
+@pytest.fixture
+def checkout(settings: Settings, tmp_path: Path) -> Settings:
+    """Settings of a checkout that has a gateway."""
+    urls = {name: str(tmp_path / name.removesuffix("_url")) for name in ("records_url", "feedback_url")}
+    return settings.model_copy(update=urls)
+
+
+@pytest.fixture
+def house(start: Start, checkout: Settings) -> Iterator[House]:
+    recorder = open_recorder(checkout)
+    live = start(recorder=recorder, groups=lambda gateway: route_groups(gateway, recorder, checkout))
+    live.gateway.metrics.watch_recorder(lambda: recorder.counts)
+    yield House(live, checkout, recorder)
+    assert recorder.close()
+
+
+SERVED, OTHER = "a" * 64, "b" * 64
+
+
+@pytest.fixture
+def stocked(house: House, loop: Loop) -> House:
+    """A house with a past: two verdicts, a day of answers, feedback, and a monitor run."""
+    loop.turn(GOOD)
+    loop.turn(BAD, seed=1)
+    now = datetime.now(UTC)
+    for back in (20, 9, 8, 5, 3, 2, 1):
+        write_hour(house.settings, now - timedelta(hours=back), count=30 + 7 * back % 40, seed=back)
+    folder = house.settings.home / "monitor" / "run"
+    folder.mkdir(parents=True)
+    verdict = DriftVerdict(
+        outcome="CONFIRMED",
+        headline="The traffic has drifted: it asks about something else.",
+        reasons=["The questions come from elsewhere: effect 0.21, p 0.002."],
+        rows=(1000, 512),
+        findings=[],
+    )
+    (folder / "verdict.json").write_text(verdict.model_dump_json())
+    (folder / "drift_report.html").write_text(
+        "<!doctype html><title>Drift</title><h1>Drift report</h1><p id=w>no script</p>"
+        "<script>document.getElementById('w').textContent = 'drawn by its own script'</script>"
+    )
+    return house
+
+
+def write_hour(settings: Settings, hour: datetime, count: int, seed: int) -> None:
+    """Write an hour of answers as a gateway that is gone has left it, rotated."""
+    rng, place = random.Random(seed), record_place(settings)
+    journal = Journal(place.journals, hour)
+    for n in range(count):
+        at = (start_of_hour(hour) + timedelta(seconds=n)).isoformat()
+        made = answer(
+            f"past-{seed}-{n}",
+            f"What does item {n} of {seed} do?",
+            at=at,
+            model=SERVED,
+            abstained=rng.random() < 0.1,
+            ungrounded=["foo_bar"] if rng.random() < 0.08 else [],
+            seconds=0.4 + rng.expovariate(1),
+            ttft_s=0.1 + rng.random() / 5,
+            cpu_s=0.3 + rng.random() / 3,
+            completion_tokens=20,
+            status="error" if n == 7 and seed == 5 else "ok",
+        )
+        journal.append(line_of(made))
+    journal.close()
+    rotate(journal.path, place)

@@ -286,13 +286,15 @@ def test_a_swap_under_load_drops_nothing_and_every_id_leads_to_the_model_that_an
         before, _ = live.swap("b" * 64)
         completions = [reply.result() for reply in replies]
     assert {reply.status_code for reply in completions} == {200}
-    said = {"a" * 12: ANSWER, "b" * 12: "Another answer."}
+    said = {"a" * 64: ANSWER, "b" * 64: "Another answer."}
+    model_of = {record.answer_id: record.model for record in live.kept.records}
     seen = set()
     for reply in completions:
         completion = reply.json()
-        version = completion["id"].split("-")[1]
-        seen.add(version)
-        assert completion["choices"][0]["message"]["content"] == said[version]
+        model = model_of[completion["id"]]
+        seen.add(model)
+        assert completion["model"] == f"ratchet-{model[:12]}"
+        assert completion["choices"][0]["message"]["content"] == said[model]
     assert seen == set(said)
     live.wait(lambda: live.engine.is_closed)
     assert before.running == 0

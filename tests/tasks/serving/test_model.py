@@ -236,6 +236,8 @@ def test_ratchet_serve_answers_from_the_champions_documents_and_drains_on_sigter
         "RATCHET_HOME": str(settings.home),
         "RATCHET_STORE_URL": settings.store_url,
         "RATCHET_DATA": str(settings.data),
+        "RATCHET_RECORDS_URL": str(tmp_path / "records"),
+        "RATCHET_FEEDBACK_URL": str(tmp_path / "feedback"),
         "PYTHONPATH": str(repository),
     }
     with running(environment, repository, tmp_path / "log") as (process, said):
