@@ -1,0 +1,182 @@
+"""Long-lived child processes under one roof: started in order, started again where they end, ended all together (psutil).
+
+Each has a session of its own, so that Ctrl-C at a terminal reaches the parent alone, which then ends its children in
+an order that loses nothing. Every descendant is remembered while it lives; none outlives `end`. Each child also asks the
+kernel to be killed with its parent (processes.die_with_parent). Caveat: of a parent that is killed with -9, what a child
+has started itself ends only if it asked for that too.
+"""
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tasks.adapters.processes import die_with_parent
+from tasks.core.errors import ExternalError
+
+POLL_S = 0.5
+PROBE_S = 2.0
+GRACE_S = 20.0
+KILL_S = 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 60.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process to keep running. `probe`: an address that answers when it is up; None: it is up when it runs."""
+
+    name: str
+    command: tuple[str, ...]
+    log: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    shown: str = ""
+    """Address for a person."""
+    probe: str | None = None
+    after: str | None = None
+    """Service that must be up first."""
+    is_heard: bool = False
+    """What it prints is for a person: it goes to our own output, its log to the file."""
+
+
+@dataclass
+class _Running:
+    service: Service
+    process: subprocess.Popen[bytes] | None = None
+    is_up: bool = False
+    was_told: bool = False
+    pause_s: float = FIRST_PAUSE_S
+    start_at: float = 0.0
+
+
+class Services:
+    """Keeps services running from `start` on until `end`. `say` hears what a person should read."""
+
+    def __init__(self, services: list[Service], say: Callable[[str], None]) -> None:
+        self._all = {service.name: _Running(service) for service in services}
+        self._say = say
+        self._family: dict[tuple[int, float], psutil.Process] = {}
+
+    def tend(self) -> None:
+        """Look after each service once: start what may start, tell what is up, say what has ended. Call it often."""
+        for running in self._all.values():
+            self._tend(running)
+        self._remember()
+
+    @property
+    def are_up(self) -> bool:
+        """Whether every service answers."""
+        return all(running.is_up for running in self._all.values())
+
+    def end(self, hurry: Callable[[], bool] = lambda: False) -> None:
+        """End all, the first started last; whoever does not within GRACE_S, or when `hurry` says so, is killed."""
+        self._remember()
+        for running in reversed(self._all.values()):
+            process = running.process
+            if process is not None and process.poll() is None:
+                process.terminate()
+                _wait(process, GRACE_S, hurry)
+                self._remember()
+        left = [child for child in self._family.values() if child.is_running()]
+        for child in left:
+            with contextlib.suppress(psutil.Error):
+                child.terminate()
+        _, stubborn = psutil.wait_procs(left, timeout=0.0 if hurry() else KILL_S)
+        for child in stubborn:
+            with contextlib.suppress(psutil.Error):
+                child.kill()
+        psutil.wait_procs(stubborn, timeout=KILL_S)
+        for running in self._all.values():
+            if running.process is not None:
+                running.process.wait()
+
+    def _tend(self, running: _Running) -> None:
+        if running.process is not None and running.process.poll() is not None:
+            self._note_end(running, running.process.returncode)
+        if running.process is None:
+            if self._may_start(running):
+                running.process = _start(running.service)
+            return
+        if not running.is_up and _answers(running.service.probe):
+            running.is_up, running.pause_s = True, FIRST_PAUSE_S
+            if running.service.shown:
+                self._say(f"{running.service.name:<12} {running.service.shown}")
+
+    def _may_start(self, running: _Running) -> bool:
+        after = running.service.after
+        return time.monotonic() >= running.start_at and (after is None or self._all[after].is_up)
+
+    def _note_end(self, running: _Running, code: int) -> None:
+        """Say that a service has ended, once until it is up again, and let it start again after a pause."""
+        if running.is_up or not running.was_told:
+            reason = _last_line(running.service.log)
+            self._say(
+                f"{running.service.name:<12} ended (code {code}), and is started again every "
+                f"{running.pause_s:g} s or more: {reason or 'it said nothing'} (log: {running.service.log})"
+            )
+            running.was_told = True
+        running.process, running.is_up = None, False
+        running.start_at = time.monotonic() + running.pause_s
+        running.pause_s = min(2 * running.pause_s, LONGEST_PAUSE_S)
+
+    def _remember(self) -> None:
+        for running in self._all.values():
+            if running.process is not None:
+                with contextlib.suppress(psutil.Error):
+                    for child in psutil.Process(running.process.pid).children(recursive=True):
+                        self._family[(child.pid, child.create_time())] = child
+        self._family = {key: child for key, child in self._family.items() if child.is_running()}
+
+
+def check_port(host: str, port: int, name: str, setting: str) -> None:
+    """Raise ExternalError, naming what to do, where the port cannot be had."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ExternalError(
+                f"{name} cannot have {host}:{port} ({error.strerror}): end what uses it, or set {setting} to another port."
+            ) from None
+
+
+def _start(service: Service) -> subprocess.Popen[bytes]:
+    service.log.parent.mkdir(parents=True, exist_ok=True)
+    with service.log.open("ab") as log:
+        return subprocess.Popen(
+            service.command,
+            env={**os.environ, **service.environment, "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=None if service.is_heard else log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # no thread of ours holds a lock that the child could need
+        )
+
+
+def _answers(probe: str | None) -> bool:
+    if probe is None:
+        return True
+    try:
+        return httpx.get(probe, timeout=PROBE_S).status_code < httpx.codes.INTERNAL_SERVER_ERROR
+    except httpx.HTTPError:
+        return False
+
+
+def _wait(process: subprocess.Popen[bytes], longest_s: float, hurry: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + longest_s
+    while process.poll() is None and time.monotonic() < deadline and not hurry():
+        time.sleep(0.05)
+
+
+def _last_line(log: Path) -> str:
+    with contextlib.suppress(OSError):
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return ""
