@@ -158,9 +158,7 @@ def serve(
 
 @app.command(epilog="Example: ratchet monitor --since 2026-05-01 --until 2026-05-02")
 def monitor(
-    model: Annotated[
-        str | None, typer.Option(help="Version to look at, with --since; else the one that serves.")
-    ] = None,
+    model: Annotated[str | None, typer.Option(help="Version to look at, with --since.")] = None,
     since: Annotated[datetime | None, typer.Option(help="Look at given times (UTC), and keep nothing.")] = None,
     until: Annotated[datetime | None, typer.Option(help="End of these times; else now.")] = None,
 ) -> None:

@@ -3,9 +3,9 @@
 `ratchet up` serves them from this checkout (`python -m flows.deployments`); infra/prefect.yaml has the same for a work
 pool, and a test holds the two together. The cool-down is the trigger's: the first event of a resource fires, those
 within the next COOL_DOWN_S are silent (Prefect's reactive trigger with threshold 1). Retrains of one deployment do not
-queue up behind each other; between deployments the checkout's lock decides, and a scheduled one waits for it. Caveat: the
-cool-down lives in the server, which forgets it when its database is thrown away; a retrain on unchanged data ends in
-seconds, so that a needless one costs little.
+queue up behind each other; between deployments the checkout's lock decides, and a scheduled one waits for it. Caveat:
+the cool-down lives in the server, which forgets it when its database is thrown away; a retrain on unchanged data ends
+in seconds, so that a needless one costs little.
 """
 
 from collections.abc import Sequence

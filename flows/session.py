@@ -45,7 +45,7 @@ class Request(BaseModel):
     )
     add_paths: list[str] = Field(
         default_factory=list,
-        description="Folders, globs or s3:// prefixes of documents that join the sources, and stay.",
+        description="Folders, globs or s3:// prefixes whose documents join the sources, and stay.",
     )
     use_feedback: bool = Field(
         default=False, description="Accepted corrections of served answers join the sources, and stay."
@@ -57,10 +57,11 @@ class Request(BaseModel):
         return self.profile or (TRIAL if self.overrides else None)
 
     def wanted_sources(self, settings: Settings) -> list[Source]:
-        """Return what is to join the sources of `ingest`."""
+        """Return what is to join the sources of `ingest`; feedback only where somebody has given some."""
         packages = [PackageReference(kind="package_reference", packages=[name]) for name in self.add_packages]
         files = [Files(kind="files", documents=[path]) for path in self.add_paths]
-        feedback = [FeedbackRecords(kind="feedback", path=settings.feedback_url)] if self.use_feedback else []
+        has_feedback = self.use_feedback and open_store(settings.feedback_url, settings.s3_endpoint_url).list("")
+        feedback = [FeedbackRecords(kind="feedback", path=settings.feedback_url)] if has_feedback else []
         return [*packages, *files, *feedback]
 
 

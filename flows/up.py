@@ -1,7 +1,7 @@
 """Everything at once: Prefect's server and UI, the deployments, the gateway, Evidently's UI. `ratchet up`.
 
-Each is a process of its own, looked after until Ctrl-C or SIGTERM, and started again where it ends; when this ends, none
-is left. Where PREFECT_API_URL names a server, that one is used and none is started. All but the gateway listen on
+Each is a process of its own, looked after until Ctrl-C or SIGTERM, and started again where it ends; when this ends,
+none is left. Where PREFECT_API_URL names a server, that one is used and none is started. All but the gateway listen on
 loopback alone: neither Prefect's nor Evidently's UI asks who is there.
 """
 

@@ -1,9 +1,9 @@
-"""Long-lived child processes under one roof: started in order, started again where they end, ended all together (psutil).
+"""Long-lived child processes under one roof: started in order, again where they end, and ended all together (psutil).
 
 Each has a session of its own, so that Ctrl-C at a terminal reaches the parent alone, which then ends its children in
-an order that loses nothing. Every descendant is remembered while it lives; none outlives `end`. Each child also asks the
-kernel to be killed with its parent (processes.die_with_parent). Caveat: of a parent that is killed with -9, what a child
-has started itself ends only if it asked for that too.
+an order that loses nothing. Every descendant is remembered while it lives; none outlives `end`. Each child also asks
+the kernel to be killed with its parent (processes.die_with_parent). Caveat: of a parent that is killed with -9, what a
+child has started itself ends only if it asked for that too.
 """
 
 import contextlib
@@ -142,7 +142,7 @@ def check_port(host: str, port: int, name: str, setting: str) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise ExternalError(
-                f"{name} cannot have {host}:{port} ({error.strerror}): end what uses it, or set {setting} to another port."
+                f"{name} cannot have {host}:{port} ({error.strerror}): end what uses it, or set another {setting}."
             ) from None
 
 

@@ -1,17 +1,13 @@
-"""What drift watches of an answer: one row, from its record or from an evaluation. Pure.
+"""What drift watches of an answer, as one row: here of one of the evaluation, in `served_traffic` of a served one.
 
-Quality is 1 for an answer that is complete, grounded and given, 0 for any other; what people said about it overrides
-that. It needs no reference, so that an answer of the evaluation and one of last night are measured alike. What is not
-known is missing. Caveat: a question that ought to be declined counts as badly answered on both sides; what is compared
-is their shares.
+Quality is 1 for an answer that is complete, grounded and given, 0 for any other. It needs no reference, so that an
+answer of the evaluation and one of last night are measured alike. What is not known is missing. Pure. Caveat: a
+question that ought to be declined counts as badly answered on both sides; what is compared is their shares.
 """
 
 from typing import TypedDict
 
-from tasks.core.answer_record import AnswerRecord
-from tasks.core.feedback_rules import question_of
 from tasks.core.measurements import OK, Item, Reply
-from tasks.core.records import Feedback
 
 
 class TrafficRow(TypedDict):
@@ -32,34 +28,6 @@ class TrafficRow(TypedDict):
     latency_s: float | None
     cost: float | None
     """Processor seconds."""
-
-
-def is_watched(answer: AnswerRecord) -> bool:
-    """Return whether an answer tells about the model: it was shown, computed, and not abandoned by who asked."""
-    return answer.shadow_of is None and not answer.cached and answer.status != "cancelled"
-
-
-def row_of(answer: AnswerRecord, feedback: Feedback | None) -> TrafficRow:
-    """Return the row of a served answer. A request that failed has no answer, and its quality is 0."""
-    question, is_whole = question_of(answer), answer.status == "ok"
-    is_ungrounded = None if answer.ungrounded is None else bool(answer.ungrounded)
-    said = opinion(feedback)
-    is_complete = is_whole and answer.finish_reason in (None, "stop")
-    return TrafficRow(
-        answer_id=answer.answer_id,
-        at=answer.at,
-        key_id=answer.key_id,
-        question=question,
-        answer=answer.answer if is_whole else "",
-        question_length=len(question),
-        retrieval_score=max(answer.retrieval_scores, default=None),
-        answer_length=len(answer.answer) if is_whole else None,
-        abstained=answer.abstained if is_whole else None,
-        ungrounded=is_ungrounded if is_whole else None,
-        quality=is_good(is_complete, answer.abstained, is_ungrounded) if said is None else said,
-        latency_s=answer.seconds if is_whole else None,
-        cost=answer.cpu_s if is_whole else None,
-    )
 
 
 def exam_row(
@@ -98,12 +66,3 @@ def is_good(is_complete: bool, abstained: bool | None, ungrounded: bool | None) 
     if not is_complete or abstained or ungrounded:
         return False
     return None if abstained is None or ungrounded is None else True
-
-
-def opinion(feedback: Feedback | None) -> bool | None:
-    """Return what people said about an answer: good, bad, or nothing that tells."""
-    if feedback is None:
-        return None
-    if feedback.thumb is not None:
-        return feedback.thumb == "up"
-    return False if (feedback.correction or "").strip() else None

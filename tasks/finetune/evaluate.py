@@ -3,8 +3,8 @@
 Reads `train` (candidate), `fetch` (champion), `split` (eval.parquet; the holdout stays closed) and `index`. Writes
 `evaluate`: `rows.parquet` (an answer a row, from which `promote` decides), `probe.parquet` (general questions, against
 forgetting), `retrieval.parquet`, `ragas.parquet`, `summary.json` (metrics), `by_kind.json` (plot) and
-`reference.parquet` (what the candidate's traffic will be compared with, see core/traffic.py). Times go to the log and to
-`measurements.json` below `settings.home`, never into the folder.
+`reference.parquet` (what the candidate's traffic will be compared with, see core/traffic.py). Times go to the log and
+to `measurements.json` below `settings.home`, never into the folder.
 Method: reference-based measures with unanswerable questions (core/scores.py); a judge's are reported, and only where it
 passed the labelled pairs. Caveat: rows repeat for the same precision and number of processes (core/sharing.py).
 """

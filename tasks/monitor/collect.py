@@ -23,8 +23,9 @@ from pydantic import Field
 from tasks.adapters.files import write_json
 from tasks.core.answer_record import AnswerRecord
 from tasks.core.errors import ConfigError
+from tasks.core.served_traffic import is_watched, row_of
 from tasks.core.stage import Report, StageConfig
-from tasks.core.traffic import TrafficRow, is_watched, row_of
+from tasks.core.traffic import TrafficRow
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
