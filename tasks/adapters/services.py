@@ -51,7 +51,7 @@ class _Running:
     process: subprocess.Popen[bytes] | None = None
     is_up: bool = False
     was_told: bool = False
-    pause_s: float = FIRST_PAUSE_S
+    pause_s: float = field(default_factory=lambda: FIRST_PAUSE_S)
     start_at: float = 0.0
 
 
@@ -129,7 +129,8 @@ class Services:
         for running in self._all.values():
             if running.process is not None:
                 with contextlib.suppress(psutil.Error):
-                    for child in psutil.Process(running.process.pid).children(recursive=True):
+                    service = psutil.Process(running.process.pid)
+                    for child in (service, *service.children(recursive=True)):
                         self._family[(child.pid, child.create_time())] = child
         self._family = {key: child for key, child in self._family.items() if child.is_running()}
 

@@ -73,7 +73,9 @@ def test_one_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.
     tend(services, lambda: services.are_up)
     time.sleep(0.5)  # until it ignores the signal
     children = psutil.Process().children()
+    started = time.monotonic()
     services.end()
+    assert time.monotonic() - started < 10
     assert not [child for child in children if child.is_running()]
 
 

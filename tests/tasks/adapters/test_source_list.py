@@ -26,7 +26,7 @@ def test_sources_join_the_shipped_list_and_leave_all_else_as_it_was(tmp_path: Pa
     lines, before = path.read_text().splitlines(), text.splitlines()
     assert [line for line in lines if line not in before] == [
         "  - {kind: package_reference, packages: [scipy]}",
-        "  - {documents: ['notes/**/*.md'], kind: files}",
+        "  - {documents: [notes/**/*.md], kind: files}",
         "  - {kind: feedback, path: .ratchet/feedback}",
     ]
     assert [line for line in lines if line in before] == before
