@@ -2,10 +2,10 @@
 
 `ratchet up` serves them from this checkout (`python -m flows.deployments`); infra/prefect.yaml has the same for a work
 pool, and a test holds the two together. The cool-down is the trigger's: the first event of a resource fires, those
-within the next COOL_DOWN_S are silent (Prefect's reactive trigger with threshold 1). Retrains of one deployment do not
-queue up behind each other; between deployments the checkout's lock decides, and a scheduled one waits for it. Caveat:
-the cool-down lives in the server, which forgets it when its database is thrown away; a retrain on unchanged data ends
-in seconds, so that a needless one costs little.
+within the next COOL_DOWN_S are silent (Prefect's reactive trigger with threshold 1). That runs do not meet is the
+checkout's lock, which the kernel lets go of when its holder dies; a concurrency limit of Prefect's would keep its place
+for a run that was killed. Caveat: the cool-down lives in the server, which forgets it when its database is thrown away;
+a retrain on unchanged data ends in seconds, so that a needless one costs little.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import Any
 
 from prefect import serve
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
 from prefect.events import DeploymentEventTrigger
 from prefect.events.schemas.automations import Posture
@@ -26,7 +25,6 @@ COOL_DOWN_S = 3600
 NIGHTLY, ON_DEMAND, WATCH = "nightly", "on-demand", "every-15-minutes"
 NIGHTLY_CRON = "0 2 * * *"
 WATCH_EVERY_S = 900
-ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
 
 
 def from_event(template: str) -> dict[str, Any]:
@@ -67,21 +65,18 @@ def deployments() -> Sequence[RunnerDeployment]:
             NIGHTLY,
             cron=NIGHTLY_CRON,
             parameters={"request": {"reason": "nightly", "wait": True}},
-            concurrency_limit=ONE_AT_A_TIME,
             description="Every night at 2:00 UTC: what is new in the sources becomes a candidate.",
             entrypoint_type=module,
         ),
         retrain.to_deployment(
             ON_DEMAND,
             triggers=[drift_trigger()],
-            concurrency_limit=ONE_AT_A_TIME,
             description="By hand, and by the event that drift emits.",
             entrypoint_type=module,
         ),
         monitor.to_deployment(
             WATCH,
             interval=WATCH_EVERY_S,
-            concurrency_limit=ONE_AT_A_TIME,
             description="Every 15 minutes: compare what is asked and answered with what the model was measured on.",
             entrypoint_type=module,
         ),

@@ -69,11 +69,11 @@ def read_watch(run: Run) -> Watch:
 
 @contextmanager
 def _watching(look: Look) -> Iterator[Run]:
-    """Hold the monitor's lock for the block. Raises ExternalError where another monitor has it."""
+    """Hold the monitor's lock for the block, once another monitor of this checkout has let go of it."""
     go_offline()
     settings, overrides = Settings(), look.overrides()
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    with hold(settings.home / LOCK, Holder(os.getpid(), "ratchet monitor", now), wait=False):
+    with hold(settings.home / LOCK, Holder(os.getpid(), "ratchet monitor", now), wait=True):
         yield Run(settings, TRIAL if overrides else None, overrides)
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import prefect
 from prefect.settings import PREFECT_API_URL
 
+from flows.server import NOTE
+from tasks.adapters.files import write_text
 from tasks.adapters.services import POLL_S, Service, Services, check_port
 from tasks.settings import Settings
 
@@ -31,6 +33,8 @@ def up(settings: Settings, say: Callable[[str], None]) -> None:
     wanted = services(settings, PREFECT_API_URL.value())
     check_ports(settings, has_own_server=any(service.name == PREFECT for service in wanted))
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    note = settings.home / NOTE
+    write_text(note, PREFECT_API_URL.value() or _address(settings.prefect_port, "/api"))
     running = Services(wanted, say)
     say("Starting; Ctrl-C ends all of it.")
     was_up = False
@@ -43,6 +47,7 @@ def up(settings: Settings, say: Callable[[str], None]) -> None:
     finally:
         say("Stopping ...")
         running.end(hurry.is_set)
+        note.unlink(missing_ok=True)
         for number, handler in before.items():
             signal.signal(number, handler)
     say("Stopped.")
@@ -103,7 +108,7 @@ def _server(settings: Settings, logs: Path) -> Service:
     uvicorn = ("-m", "uvicorn", "--app-dir", str(Path(prefect.__file__).parent.parent), "--factory")
     where = ("--host", LOOPBACK, "--port", str(settings.prefect_port), "--log-level", "error", "--lifespan", "on")
     environment = {
-        "PREFECT_HOME": str(settings.home.absolute() / "prefect"),
+        "PREFECT_HOME": str(logs / "prefect"),  # never shared with the private server of a run
         "PREFECT_API_URL": f"{address}/api",  # the UI asks there, whatever the port
         "PREFECT_UI_ENABLED": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

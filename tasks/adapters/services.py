@@ -53,6 +53,8 @@ class _Running:
     was_told: bool = False
     pause_s: float = field(default_factory=lambda: FIRST_PAUSE_S)
     start_at: float = 0.0
+    family: dict[tuple[int, float], psutil.Process] = field(default_factory=dict)
+    """The process and every descendant seen."""
 
 
 class Services:
@@ -61,13 +63,12 @@ class Services:
     def __init__(self, services: list[Service], say: Callable[[str], None]) -> None:
         self._all = {service.name: _Running(service) for service in services}
         self._say = say
-        self._family: dict[tuple[int, float], psutil.Process] = {}
 
     def tend(self) -> None:
         """Look after each service once: start what may start, tell what is up, say what has ended. Call it often."""
         for running in self._all.values():
             self._tend(running)
-        self._remember()
+            _remember(running)
 
     @property
     def are_up(self) -> bool:
@@ -75,26 +76,13 @@ class Services:
         return all(running.is_up for running in self._all.values())
 
     def end(self, hurry: Callable[[], bool] = lambda: False) -> None:
-        """End all, the first started last; whoever does not within GRACE_S, or when `hurry` says so, is killed."""
-        self._remember()
+        """End all, the first started last; whoever does not within GRACE_S, or when `hurry` says so, is killed.
+
+        What a service has started ends with it, while the services before it still run: a flow can report its end.
+        """
         for running in reversed(self._all.values()):
-            process = running.process
-            if process is not None and process.poll() is None:
-                process.terminate()
-                _wait(process, GRACE_S, hurry)
-                self._remember()
-        left = [child for child in self._family.values() if child.is_running()]
-        for child in left:
-            with contextlib.suppress(psutil.Error):
-                child.terminate()
-        _, stubborn = psutil.wait_procs(left, timeout=0.0 if hurry() else KILL_S)
-        for child in stubborn:
-            with contextlib.suppress(psutil.Error):
-                child.kill()
-        psutil.wait_procs(stubborn, timeout=KILL_S)
-        for running in self._all.values():
             if running.process is not None:
-                running.process.wait()
+                _end(running, running.process, hurry)
 
     def _tend(self, running: _Running) -> None:
         if running.process is not None and running.process.poll() is not None:
@@ -125,14 +113,29 @@ class Services:
         running.start_at = time.monotonic() + running.pause_s
         running.pause_s = min(2 * running.pause_s, LONGEST_PAUSE_S)
 
-    def _remember(self) -> None:
-        for running in self._all.values():
-            if running.process is not None:
-                with contextlib.suppress(psutil.Error):
-                    service = psutil.Process(running.process.pid)
-                    for child in (service, *service.children(recursive=True)):
-                        self._family[(child.pid, child.create_time())] = child
-        self._family = {key: child for key, child in self._family.items() if child.is_running()}
+
+def _remember(running: _Running) -> None:
+    if running.process is not None:
+        with contextlib.suppress(psutil.Error):
+            service = psutil.Process(running.process.pid)
+            for child in (service, *service.children(recursive=True)):
+                running.family[(child.pid, child.create_time())] = child
+    running.family = {key: child for key, child in running.family.items() if child.is_running()}
+
+
+def _end(running: _Running, process: subprocess.Popen[bytes], hurry: Callable[[], bool]) -> None:
+    _remember(running)
+    if process.poll() is None:
+        process.terminate()
+        _wait(process, GRACE_S, hurry)
+        _remember(running)
+    for signal_all, longest_s in (("terminate", KILL_S), ("kill", KILL_S)):
+        left = [child for child in running.family.values() if child.is_running()]
+        for child in left:
+            with contextlib.suppress(psutil.Error):
+                getattr(child, signal_all)()
+        psutil.wait_procs(left, timeout=0.0 if hurry() and signal_all == "terminate" else longest_s)
+    process.wait()
 
 
 def check_port(host: str, port: int, name: str, setting: str) -> None:

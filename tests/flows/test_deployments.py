@@ -47,8 +47,6 @@ def test_the_file_for_a_work_pool_has_the_deployments_that_up_serves(repository:
         assert other["description"] == deployment.description
         assert other.get("parameters", {}) == deployment.parameters
         assert [_schedule(s) for s in other.get("schedules", [])] == [_served_schedule(s) for s in deployment.schedules]
-        assert other["concurrency_limit"] == {"limit": deployment.concurrency_limit, "collision_strategy": "CANCEL_NEW"}
-        assert deployment.concurrency_options.collision_strategy.value == "CANCEL_NEW"
 
 
 def test_the_file_s_trigger_is_the_served_one(repository: Path) -> None:
