@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -50,7 +51,10 @@ def test_one_command_starts_all_and_ctrl_c_ends_all(first_run: FirstRun, tmp_pat
         assert "rk-" in said, "the first start prints the admin key"
         assert httpx.get(f"http://127.0.0.1:{gateway}/readyz", timeout=30).status_code == httpx.codes.OK
         wait_for(lambda: len(deployed(prefect)) == 3, "the deployments are not there", 120)
-        assert deployed(prefect) == ["every-15-minutes", "nightly", "on-demand"]
+        assert list(deployed(prefect)) == ["every-15-minutes", "nightly", "on-demand"]
+        look = post(prefect, f"deployments/{deployed(prefect)['every-15-minutes']}/create_flow_run", {})
+        wait_for(lambda: is_over(prefect, look["id"]), "the monitor's run does not end", 240)
+        assert (checkout.root / "data/drift/report.html").exists()
         is_up()
         assert len(family) >= 4
     finally:
@@ -62,9 +66,22 @@ def test_one_command_starts_all_and_ctrl_c_ends_all(first_run: FirstRun, tmp_pat
     assert "Stopped." in log.read_text()
 
 
-def deployed(port: int) -> list[str]:
-    found = httpx.post(f"http://127.0.0.1:{port}/api/deployments/filter", json={}, timeout=30).json()
-    return sorted(deployment["name"] for deployment in found)
+def deployed(port: int) -> dict[str, str]:
+    found = {deployment["name"]: deployment["id"] for deployment in post(port, "deployments/filter", {})}
+    return dict(sorted(found.items()))
+
+
+def is_over(port: int, run: str) -> bool:
+    """Return whether the run has ended well; fail where it ended otherwise."""
+    state = httpx.get(f"http://127.0.0.1:{port}/api/flow_runs/{run}", timeout=30).json()["state"]
+    assert state["type"] not in ("FAILED", "CRASHED", "CANCELLED"), state["message"]
+    return state["type"] == "COMPLETED"
+
+
+def post(port: int, path: str, body: dict[str, Any]) -> Any:
+    answer = httpx.post(f"http://127.0.0.1:{port}/api/{path}", json=body, timeout=30)
+    assert answer.status_code < httpx.codes.BAD_REQUEST, answer.text
+    return answer.json()
 
 
 def test_a_taken_port_is_said_before_anything_starts(first_run: FirstRun) -> None:
