@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters.embedder import load_embedder
+from tasks.adapters.embedder import Embedder, load_embedder
 from tasks.adapters.record_log import Journal, line_of, open_records
 from tasks.adapters.registry import Registry
 from tasks.adapters.storage import open_store
@@ -67,6 +67,7 @@ class Traffic:
     """What a gateway would leave, and the two stages over it."""
 
     settings: Settings
+    embedder: Embedder
 
     def serve(self, answers: list[AnswerRecord], at: datetime = NOW) -> None:
         """Write the answers down as a gateway does."""
@@ -77,9 +78,8 @@ class Traffic:
     def refer(self, answers: list[AnswerRecord]) -> None:
         """Make the version's reference from the answers, without their times and costs."""
         rows = [{**row_of(answer, None), "latency_s": None, "cost": None} for answer in answers]
-        embedder = load_embedder()
         path = self.settings.data / "reference.parquet"
-        write_traffic(path, rows, embedder.embed([row["question"] for row in rows]), embedder.digest)
+        write_traffic(path, rows, self.embedder.embed([row["question"] for row in rows]), self.embedder.digest)
         self.registry.keep_reference(MODEL, path)
 
     @property
@@ -108,13 +108,20 @@ class Traffic:
         return folder
 
 
+@pytest.fixture(scope="session")
+def embedder() -> Embedder:
+    """The real one, loaded once: it takes longer than all else here."""
+    return load_embedder()
+
+
 @pytest.fixture
-def traffic(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Traffic:
+def traffic(settings: Settings, tmp_path: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> Traffic:
     """A checkout at noon whose version MODEL is watched."""
+    monkeypatch.setattr("tasks.adapters.embedder.load_embedder", lambda *_: embedder)
     places = {"records_url": str(tmp_path / "records"), "feedback_url": str(tmp_path / "feedback")}
     monkeypatch.setattr(collect_stage, "watched_model", lambda *_: MODEL)
     clock(monkeypatch, NOW)
-    return Traffic(settings.model_copy(update=places))
+    return Traffic(settings.model_copy(update=places), embedder)
 
 
 def clock(monkeypatch: pytest.MonkeyPatch, now: datetime) -> None:
