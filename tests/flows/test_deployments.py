@@ -14,6 +14,7 @@ import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.deployments import COOL_DOWN_S, deployments
@@ -119,4 +120,4 @@ def emit(repository: Path, address: str) -> None:
 
 def runs_of(client: SyncPrefectClient, deployment_id: Any) -> Callable[[], list[FlowRun]]:
     chosen = DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id]))
-    return lambda: client.read_flow_runs(deployment_filter=chosen)
+    return lambda: client.read_flow_runs(deployment_filter=chosen, limit=50, sort=FlowRunSort.ID_DESC)

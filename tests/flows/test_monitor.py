@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, FlowRunFilter, TaskRunFilter
+from prefect.client.schemas.sorting import ArtifactSort
 from prefect.testing.utilities import prefect_test_harness
 
 from tasks.adapters.embedder import load_embedder
@@ -101,7 +103,17 @@ def test_a_new_topic_is_said_shown_and_sent(settings: Settings) -> None:
 
         said = "\n".join(monitor())
         with get_client(sync_client=True) as client:
-            artifacts = {artifact.key: artifact for artifact in client.read_artifacts()}
+            artifacts = {
+                artifact.key: artifact
+                for artifact in client.read_artifacts(
+                    artifact_filter=ArtifactFilter(),
+                    flow_run_filter=FlowRunFilter(),
+                    task_run_filter=TaskRunFilter(),
+                    limit=50,
+                    offset=0,
+                    sort=ArtifactSort.UPDATED_DESC,
+                )
+            }
     assert "SUSPECTED" in said
     assert "Add documents: colorsys." in said
     assert "ratchet.drift.detected" in said
