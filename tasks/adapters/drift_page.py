@@ -76,7 +76,8 @@ def render(watch: Watch, picture: Picture) -> str:
 
 
 def _part(part: Part, picture: Picture) -> dict[str, object]:
-    some = picture.window[part.cluster.rows[: picture.examples]].select("question", "answer")
+    rows = picture.window[part.cluster.rows].select("question", "answer")
+    some = rows.unique("question", keep="first", maintain_order=True).head(picture.examples)
     examples = [{"question": _cut(question), "answer": _cut(answer)} for question, answer in some.iter_rows()]
     return {"cluster": part.cluster, "recommendation": part.recommendation, "examples": examples}
 
