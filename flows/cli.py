@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -195,6 +196,30 @@ def rollback(
         typer.echo(roll_back(Settings(), to, reason))
 
 
+@app.command(epilog="Example: ratchet monitor --since 2026-05-01 --until 2026-05-02")
+def monitor(
+    model: Annotated[str | None, typer.Option(help="Version to look at, with --since.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Look at given times (UTC), and keep nothing.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="End of these times; else now.")] = None,
+) -> None:
+    """Compare the answers since the last look with what the model was measured on, and say what drifted."""
+    with _sentences():
+        configure_logging()
+        from flows.launch import look_once
+
+        typer.echo("\n".join(look_once(model, since, until)))
+
+
+@app.command(epilog="Example: ratchet up")
+def up() -> None:
+    """Start Prefect's server and UI, the deployments, the gateway and Evidently's UI; Ctrl-C ends all of them."""
+    with _sentences():
+        configure_logging()
+        from flows.up import up as run_all
+
+        run_all(Settings(), typer.echo)
+
+
 @keys_app.command(name="add", epilog="Example: ratchet keys add support-bot --tokens-per-day 200000")
 def add_key(
     name: Annotated[str, typer.Argument(help="Who will use it.")],
@@ -204,7 +229,7 @@ def add_key(
 ) -> None:
     """Make a key and print it, this once."""
     with _sentences():
-        from datetime import UTC, datetime
+        from datetime import UTC
 
         from tasks.serving.server import key_ring
 

@@ -1,7 +1,8 @@
-"""Run the retrain flow here and now, and say in a few lines how it ended."""
+"""Run the retrain flow, or a look of the monitor, here and now, and say in a few lines how it ended."""
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 from flows.server import prefect_api
@@ -22,6 +23,17 @@ def retrain_once(request: Request) -> str:
 
         outcomes = retrain(request)
     return summary(outcomes, settings.data / request.folder if request.folder else settings.data)
+
+
+def look_once(model: str | None, since: datetime | None, until: datetime | None) -> list[str]:
+    """Run the monitor's flow once against the configured Prefect API or a private one, and return what it says.
+
+    Raises RatchetError, with the failing stage's own sentence.
+    """
+    with prefect_api(Settings().home):
+        from flows.monitor import Look, monitor
+
+        return monitor(Look(model=model, since=since, until=until))
 
 
 def summary(outcomes: Mapping[str, str], data: Path) -> str:

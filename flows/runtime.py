@@ -95,7 +95,10 @@ def step(name: str, policy: Policy = ONCE) -> Step:
 
 
 def bring_up_to_date(stage: Stage, run: Run, *, force: bool) -> Outcome:
-    """Run `stage` where it is stale. Raises the stage's own error, with its sentence."""
+    """Run `stage` where it is stale, or always where DVC does not know it.
+
+    Raises the stage's own error, with its sentence.
+    """
     if run.is_fresh and not force:
         return Outcome.UNCHANGED
     cost_file, report_file = (
@@ -131,13 +134,13 @@ def _execute(stage: Stage, run: Run, force: bool) -> int:
         provenance.TRIGGER: run.trigger,
         "RATCHET_STORE_URL": run.settings.store_url,
     }
-    if run.is_tracked:
+    if run.is_tracked and stage.is_versioned():
         return versions.reproduce(stage.name, on_line, force=force, environment=environment)
     return run_supervised(_direct_command(stage, run), on_line, environment=environment)
 
 
 def _direct_command(stage: Stage, run: Run) -> list[str]:
-    """Return the command of an untracked run: the stage itself, always, without DVC."""
+    """Return the command of the stage itself, always, without DVC: of an untracked run, or of a stage DVC has not."""
     command = [sys.executable, "-m", "tasks", stage.path]
     if run.folder and run.folder != TRIAL:
         command += ["--profile", run.folder]

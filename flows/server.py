@@ -19,18 +19,20 @@ from tasks.core.errors import ExternalError
 
 START_TIMEOUT_S = 120.0
 POLL_S = 0.1
+NOTE = Path("up") / "prefect_api"  # below `home`: the address of the server that `ratchet up` runs
 
 
 @contextmanager
 def prefect_api(home: Path) -> Iterator[str]:
-    """Yield the address of an API that answers; a private server keeps its database below `home`/prefect.
+    """Yield the address of an API that answers: the configured one, that of `ratchet up` here, or a private one.
 
-    Raises ExternalError when none answers in time.
+    A private server keeps its database below `home`/prefect. Raises ExternalError when none answers in time.
     """
-    configured = PREFECT_API_URL.value()
+    configured = PREFECT_API_URL.value() or running_api(home)
     if configured:
         _wait(configured, None)
-        yield configured
+        with temporary_settings({PREFECT_API_URL: configured}):
+            yield configured
         return
     port = _free_port()
     address = f"http://127.0.0.1:{port}/api"
@@ -49,6 +51,15 @@ def prefect_api(home: Path) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+
+
+def running_api(home: Path) -> str | None:
+    """Return the address of the API that `ratchet up` runs in this checkout, where it answers."""
+    try:
+        address = (home / NOTE).read_text(encoding="utf-8").strip()
+        return address if httpx.get(f"{address}/health", timeout=5).status_code == httpx.codes.OK else None
+    except (OSError, httpx.HTTPError, httpx.InvalidURL):
+        return None
 
 
 def _start(port: int, folder: Path) -> subprocess.Popen[bytes]:

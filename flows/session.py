@@ -14,8 +14,11 @@ from flows.runtime import Outcome, Run, Step
 from tasks.adapters import provenance, versions
 from tasks.adapters.checkout_lock import Holder, hold
 from tasks.adapters.ledger import Ledger
+from tasks.adapters.source_list import add_sources
 from tasks.adapters.storage import open_store
-from tasks.runner import TRIAL
+from tasks.core.errors import ConfigError
+from tasks.core.sources import FeedbackRecords, Files, PackageReference, Source, describe
+from tasks.runner import TRIAL, find_stage
 from tasks.settings import Settings, go_offline
 
 logger = logging.getLogger(__name__)
@@ -36,11 +39,30 @@ class Request(BaseModel):
         default_factory=list, description="Values like curate.dedup.bands=10, for a trial run below data/trial."
     )
     wait: bool = Field(default=False, description="Wait while another run holds this checkout, instead of leaving.")
+    slices: list[str] = Field(default_factory=list, description="What drifted, by name: kept in the ledger.")
+    add_packages: list[str] = Field(
+        default_factory=list, description="Installed packages whose documentation joins the sources, and stays."
+    )
+    add_paths: list[str] = Field(
+        default_factory=list,
+        description="Folders, globs or s3:// prefixes whose documents join the sources, and stay.",
+    )
+    use_feedback: bool = Field(
+        default=False, description="Accepted corrections of served answers join the sources, and stay."
+    )
 
     @property
     def folder(self) -> str | None:
         """The folder below data/ where an untracked run works; None for a tracked one."""
         return self.profile or (TRIAL if self.overrides else None)
+
+    def wanted_sources(self, settings: Settings) -> list[Source]:
+        """Return what is to join the sources of `ingest`; feedback only where somebody has given some."""
+        packages = [PackageReference(kind="package_reference", packages=[name]) for name in self.add_packages]
+        files = [Files(kind="files", documents=[path]) for path in self.add_paths]
+        has_feedback = self.use_feedback and open_store(settings.feedback_url, settings.s3_endpoint_url).list("")
+        feedback = [FeedbackRecords(kind="feedback", path=settings.feedback_url)] if has_feedback else []
+        return [*packages, *files, *feedback]
 
 
 @dataclass(frozen=True)
@@ -78,13 +100,15 @@ def session(flow_name: str, request: Request) -> Iterator[Session]:
     go_offline()
     versions.check_repository()
     settings = _settings(request)
-    trigger = f"{provenance.trigger(os.environ)}{f': {request.reason}' if request.reason else ''}"
+    why = "; ".join(part for part in (request.reason, ", ".join(request.slices)) if part)
+    trigger = f"{provenance.trigger(os.environ)}{f': {why}' if why else ''}"
     holder = Holder(os.getpid(), f"ratchet {flow_name}", _now())
     with hold(settings.home / LOCK, holder, wait=request.wait) as died:
         versions.heal()
         diary = _Diary(settings, flow_name, trigger, holder)
         if died is not None:
             diary.record_killed(died)
+        _join_sources(request, settings)
         run = Run(settings, request.folder, tuple(request.overrides), trigger=trigger)
         run = replace(run, is_fresh=run.is_tracked and versions.is_up_to_date())
         active = Session(run)
@@ -122,6 +146,15 @@ class _Diary:
         ledger = Ledger(open_store(self.settings.store_url, self.settings.s3_endpoint_url))
         key = f"flow:{checkout}:{holder.started_at}:{holder.pid}"
         ledger.append("flow", key, {**asdict(holder), "checkout": checkout, **content}, at=_now())
+
+
+def _join_sources(request: Request, settings: Settings) -> None:
+    """Let what the request adds join configs/curate/ingest.yaml. They stay: a model without them would forget again."""
+    wanted = request.wanted_sources(settings)
+    if wanted and request.folder is not None:
+        raise ConfigError("Sources are added by a run without profile and overrides: it is the one whose model serves.")
+    for source in add_sources(find_stage("ingest").config_file, wanted):
+        logger.info("added to the sources: %s", describe(source))
 
 
 def _settings(request: Request) -> Settings:

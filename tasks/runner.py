@@ -27,7 +27,8 @@ from tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-GROUPS = ("curate", "finetune", "release")
+GROUPS = ("curate", "finetune", "release", "monitor")
+UNVERSIONED = ("monitor",)  # groups that read the traffic of the hour: DVC cannot know them stale nor make them again
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 TRIAL = "trial"
 
@@ -55,6 +56,10 @@ class Stage:
         """Return the stages whose folders `run` reads: its positional parameters between `config` and `out`."""
         parameters = inspect.signature(self.load().run).parameters.values()
         return [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY and p.name not in ("config", "out")]
+
+    def is_versioned(self) -> bool:
+        """Return whether the stage is one of dvc.yaml."""
+        return self.group not in UNVERSIONED
 
     def is_private(self) -> bool:
         """Return whether the folder may hold raw personal data (mode 0700, no values in error text)."""

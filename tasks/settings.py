@@ -53,6 +53,12 @@ class Settings(BaseSettings):
     gateway_host: str = "127.0.0.1"
     """Where the gateway listens; any other than loopback needs a key to exist first."""
     gateway_port: int = Field(8080, ge=0, le=65535)
+    prefect_port: int = Field(4200, ge=1, le=65535)
+    """Where `ratchet up` starts the Prefect server, on loopback."""
+    evidently_port: int = Field(8000, ge=1, le=65535)
+    """Where `ratchet up` shows Evidently's workspace, on loopback."""
+    alert_webhook_url: SecretStr | None = None
+    """Where alerts are posted as JSON: drift, a fall of quality, promotions, rollbacks."""
     pseudonym_key: SecretStr | None = None
     """Key of the pseudonyms; None: one made at first use and kept in `home`, so pseudonyms differ between checkouts."""
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)

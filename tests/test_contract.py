@@ -13,6 +13,7 @@ from tasks.runner import Stage, stages
 
 REPOSITORY = Path(__file__).parent.parent
 STAGES = stages()
+VERSIONED = [stage for stage in STAGES if stage.is_versioned()]
 PIPELINE: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
 # What the runner's own machinery does to a stage cannot change its bytes; errors and logs are no result.
 NO_RESULT = {
@@ -28,8 +29,19 @@ NO_RESULT = {
 
 
 def test_there_is_a_stage_for_each_stanza_and_a_stanza_for_each_stage() -> None:
-    assert len(STAGES) == 12
-    assert sorted(stage.name for stage in STAGES) == sorted(PIPELINE)
+    assert len(VERSIONED) == 12
+    assert sorted(stage.name for stage in VERSIONED) == sorted(PIPELINE)
+
+
+def test_stages_that_read_the_traffic_of_the_hour_are_not_dvc_s_and_say_why() -> None:
+    unversioned = [stage for stage in STAGES if not stage.is_versioned()]
+    assert [stage.path for stage in unversioned] == ["monitor.collect", "monitor.drift"]
+    assert all("no stage of dvc.yaml" in (stage.load().__doc__ or "") for stage in unversioned)
+
+
+def test_no_versioned_stage_reads_what_dvc_cannot_make_again() -> None:
+    unversioned = {stage.name for stage in STAGES if not stage.is_versioned()}
+    assert not [stage.path for stage in VERSIONED if unversioned & set(stage.inputs())]
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.path)
@@ -39,7 +51,7 @@ def test_a_stage_has_a_yaml_that_its_config_accepts(stage: Stage) -> None:
     stage.load().Config.model_validate(values)
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.path)
+@pytest.mark.parametrize("stage", VERSIONED, ids=lambda stage: stage.path)
 def test_the_stanza_runs_the_stage_and_tracks_its_folder_and_values(stage: Stage) -> None:
     stanza = PIPELINE[stage.name]
     assert stanza["cmd"] == f"exec python -m tasks {stage.path}"
@@ -47,7 +59,7 @@ def test_the_stanza_runs_the_stage_and_tracks_its_folder_and_values(stage: Stage
     assert f"data/{stage.name}" in {name for out in stanza["outs"] for name in ([out] if isinstance(out, str) else out)}
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.path)
+@pytest.mark.parametrize("stage", VERSIONED, ids=lambda stage: stage.path)
 def test_dvc_depends_on_what_run_reads_and_on_the_code_that_decides(stage: Stage) -> None:
     needed = {f"data/{name}" for name in stage.inputs()} | closure(f"tasks/{stage.group}/{stage.name}.py") - NO_RESULT
     listed = {dep for dep in PIPELINE[stage.name].get("deps", []) if not dep.startswith("configs/")}
@@ -74,7 +86,7 @@ def test_every_stage_is_a_step_of_one_flow() -> None:
         r'^(\w+) = step\("(\w+)"', "".join(f.read_text() for f in (REPOSITORY / "flows").glob("*.py")), re.M
     )
     assert all(variable == name for variable, name in steps)
-    assert sorted(name for _, name in steps) == sorted(PIPELINE)
+    assert sorted(name for _, name in steps) == sorted(stage.name for stage in STAGES)
 
 
 def test_every_stage_has_tests_where_a_reader_looks() -> None:

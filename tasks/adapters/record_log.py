@@ -27,13 +27,14 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from tasks.adapters.files import flush_folder
-from tasks.adapters.storage import Store
+from tasks.adapters.storage import Store, open_store
 from tasks.adapters.tables import BATCH_ROWS, read_batches, table_writer
 from tasks.core.answer_id import hour_of
 from tasks.core.answer_record import AnswerRecord
 
 logger = logging.getLogger(__name__)
 
+JOURNALS = "journal"  # below a checkout's `home`
 HOUR = "%Y-%m-%dT%H"
 STEM = re.compile(r"(?P<hour>(?P<day>\d{4}-\d\d-\d\d)T\d\d)-[0-9a-f]{8}")
 JOURNAL, PARQUET = ".jsonl", ".parquet"
@@ -80,6 +81,11 @@ class RecordPlace:
 
     journals: Path
     store: Store
+
+
+def open_records(home: Path, url: str, endpoint_url: str | None) -> RecordPlace:
+    """Return where a checkout keeps its records: `url` is a folder or s3://bucket/prefix."""
+    return RecordPlace(home / JOURNALS, open_store(url, endpoint_url))
 
 
 class Journal:

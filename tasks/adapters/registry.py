@@ -1,6 +1,7 @@
 """The registry: immutable model versions and the two pointers that move.
 
-Writes `blobs/<sha256>`, `models/<digest>/manifest.json` and `pointers/<name>.json` into a store. A pointer moves by
+Writes `blobs/<sha256>`, `models/<digest>/manifest.json`, `models/<digest>/reference.parquet` (no part of the version:
+it comes from its evaluation) and `pointers/<name>.json` into a store. A pointer moves by
 compare-and-swap, so of two runs at once one wins and the other is told. The order of writes makes a killed run
 repeatable: blobs, manifest, ledger entry, pointer, and last the ledger entry of the move; whoever moves a pointer next
 first completes the record of the move before. Caveat: nothing is ever deleted here; a store grows by a version a run.
@@ -110,6 +111,14 @@ class Registry:
             path.unlink(missing_ok=True)
             raise DataError(self._damaged(_blob_key(sha256)))
 
+    def keep_reference(self, digest: str, path: Path) -> None:
+        """Keep what the version's traffic is compared with; the first one kept stays, as the version does."""
+        self.store.put_if_absent(_reference_key(digest), path.read_bytes())
+
+    def reference(self, digest: str, path: Path) -> bool:
+        """Copy the version's reference to `path`; False where none was kept."""
+        return self.store.download(_reference_key(digest), path)
+
     def models(self) -> list[str]:
         """Return the digest of every version."""
         return [key.split("/")[1] for key in self.store.list("models/") if key.endswith("/manifest.json")]
@@ -205,6 +214,10 @@ def _blob_key(sha256: str) -> str:
 
 def _manifest_key(digest: str) -> str:
     return f"models/{digest}/manifest.json"
+
+
+def _reference_key(digest: str) -> str:
+    return f"models/{digest}/reference.parquet"
 
 
 def _pointer_key(name: str) -> str:

@@ -129,6 +129,14 @@ class Retriever:
             found.append([(self.passages[row], float(self._vectors[row] @ vector)) for row in rows])
         return found
 
+    def likeness(self, vectors: np.ndarray, found: Sequence[Sequence[Passage]]) -> list[float | None]:
+        """Return the best cosine similarity of each question's vector among the passages found for it."""
+        rows = {passage.id: row for row, passage in enumerate(self.passages)}
+        return [
+            max((float(self._vectors[rows[passage.id]] @ vector) for passage in passages), default=None)
+            for vector, passages in zip(vectors, found, strict=True)
+        ]
+
     @property
     def embedder(self) -> Embedder:
         """The embedder the index was made with. Raises DataError where another one is installed by now."""

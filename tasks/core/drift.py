@@ -44,6 +44,7 @@ COLUMNS: dict[str, Kind] = {
     "answer_length": "number",
     "abstained": "category",
     "ungrounded": "category",
+    "quality": "category",
     "latency_s": "number",
     "cost": "number",
 }
@@ -134,14 +135,26 @@ class _Test:
 
 
 def decide(
-    reference: pl.DataFrame, window: pl.DataFrame, config: DriftConfig, history: Sequence[DriftVerdict] = ()
+    reference: pl.DataFrame,
+    window: pl.DataFrame,
+    config: DriftConfig,
+    history: Sequence[DriftVerdict] = (),
+    apart: Mapping[str, pl.DataFrame] | None = None,
 ) -> DriftVerdict:
-    """Return the verdict on the window. `history`: verdicts on the windows before it, the latest last."""
-    sides = tuple(_one_row_a_key(table, config) for table in (reference, window))
-    rows = (sides[0].height, sides[1].height)
+    """Return the verdict on the window. `history`: verdicts on the windows before it, the latest last.
+
+    `apart`: for a column that `reference` cannot know, the rows that it is compared with.
+    """
+    before_rows, now = (_one_row_a_key(table, config) for table in (reference, window))
+    others = {name: _one_row_a_key(table, config) for name, table in (apart or {}).items()}
+    rows = (before_rows.height, now.height)
     if min(rows) < config.min_rows:
         return _too_few(rows, config)
-    tests = [test for name, column in config.columns.items() for test in _tests(name, column, sides, config)]
+    tests = [
+        test
+        for name, column in config.columns.items()
+        for test in _tests(name, column, (others.get(name, before_rows), now), config)
+    ]
     before = _changed_before(history, config)
     suspected = _suspected(tests, config, history)
     findings = [_finding(test, _id(test) in suspected, _id(test) in before) for test in tests]
@@ -213,6 +226,8 @@ def _tests(name: str, column: Column, sides: Sequence[pl.DataFrame], config: Dri
     compare = {"number": _number_test, "category": _category_test, "embedding": _embedding_test}[column.kind]
     columns = [side[name] if name in side.columns else pl.Series(name, [None] * side.height) for side in sides]
     tests, missing = compare(name, column, columns, config), [0, 0]
+    if not all(series.len() for series in columns):
+        return [tests]
     for side, (series, count) in enumerate(zip(columns, tests.values, strict=True)):
         missing[side] = series.len() - count
     if all(missing[side] == columns[side].len() for side in (0, 1)):

@@ -21,6 +21,10 @@ LABELS = {
     "ungrounded": "Facts the context does not hold",
     "abstained": "Declined answers",
     "probe": "General knowledge",
+    "question_embedding": "Meaning of the questions",
+    "quality": "Good answers",
+    "latency_s": "Seconds to answer",
+    "cost": "Processor seconds",
 }
 
 

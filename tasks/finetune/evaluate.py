@@ -2,8 +2,9 @@
 
 Reads `train` (candidate), `fetch` (champion), `split` (eval.parquet; the holdout stays closed) and `index`. Writes
 `evaluate`: `rows.parquet` (an answer a row, from which `promote` decides), `probe.parquet` (general questions, against
-forgetting), `retrieval.parquet`, `ragas.parquet`, `summary.json` (metrics) and `by_kind.json` (plot). Times go to the
-log and to `measurements.json` below `settings.home`, never into the folder.
+forgetting), `retrieval.parquet`, `ragas.parquet`, `summary.json` (metrics), `by_kind.json` (plot) and
+`reference.parquet` (what the candidate's traffic will be compared with, see core/traffic.py). Times go to the log and
+to `measurements.json` below `settings.home`, never into the folder.
 Method: reference-based measures with unanswerable questions (core/scores.py); a judge's are reported, and only where it
 passed the labelled pairs. Caveat: rows repeat for the same precision and number of processes (core/sharing.py).
 """
@@ -25,14 +26,18 @@ from tasks.core import prompt
 from tasks.core.measurements import OK, Item, Reply, measure, measure_probe, measure_retrieval
 from tasks.core.stage import Report, StageConfig
 from tasks.core.summary import by_kind, summarise, summarise_retrieval
+from tasks.core.traffic import exam_row
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
     from tasks.adapters.contenders import Contender, Paper, Sheet
     from tasks.adapters.engine import Answer, EngineSpec
+    from tasks.adapters.retrieval import Retriever
     from tasks.adapters.second_opinion import Bench
 
 logger = logging.getLogger(__name__)
+
+REFERENCE = "reference.parquet"
 
 
 class Config(StageConfig):
@@ -112,6 +117,7 @@ def run(
     for name, table in tables.items():
         _write(out / f"{name}.parquet", table)
     write_json(out / "by_kind.json", by_kind(rows))
+    _write_reference(out / REFERENCE, items, sheets["candidate"].items, rows, retriever, config.max_new_tokens)
     summary = {
         **{name: summarise(name, **tables) for name in sheets},
         "retrieval": {"k": passages, **summarise_retrieval(items, tables["retrieval"])},
@@ -188,6 +194,27 @@ def _speeds(sheets: Mapping[str, "Sheet"]) -> dict[str, dict[str, float]]:
         speeds[name] = {"p50_s": p50, "p95_s": p95, "wall_s": sheet.wall_s, "tokens_per_s": tokens / sheet.wall_s}
         logger.info("%s: an answer in %.1f s, 95 of 100 in %.1f s, %.0f s in all", name, p50, p95, sheet.wall_s)
     return speeds
+
+
+def _write_reference(
+    path: Path,
+    items: Sequence[Item],
+    answers: Sequence["Answer"],
+    rows: pl.DataFrame,
+    retriever: "Retriever",
+    most_tokens: int,
+) -> None:
+    """Keep the candidate's questions and answers as the traffic it is known to serve."""
+    from tasks.adapters.traffic_table import write_traffic
+
+    vectors = retriever.embedder.embed([item.question for item in items])
+    scores = retriever.likeness(vectors, [item.passages for item in items])
+    measured = rows.filter(pl.col("model") == "candidate").select("abstained", "ungrounded").iter_rows()
+    seen = [
+        exam_row(item, reply, retrieval=score, abstained=abstained, ungrounded=ungrounded, most_tokens=most_tokens)
+        for item, reply, score, (abstained, ungrounded) in zip(items, _replies(answers), scores, measured, strict=True)
+    ]
+    write_traffic(path, seen, vectors, retriever.embedder.digest)
 
 
 def _write(path: Path, table: pl.DataFrame) -> None:

@@ -2,10 +2,10 @@
 
 Reads `train` and `index` (the candidate), `fetch` (the champion), `evaluate` (rows, probe and summary of measurements),
 `split` (the data behind it), and reports of the stages before. Writes `promote`: `verdict.json`, `release_note.html`,
-`model_card.md`; and into the store: the version with its golden questions, the ledger's entries, the pointers, and a
-copy of the two pages with commit and cost. Every write to the store can be repeated: a run killed anywhere and run
-again leaves one version, one verdict and one move. The files in `promote` hold neither time nor cost: the same inputs
-give the same bytes.
+`model_card.md`; and into the store: the version with its golden questions and what its traffic will be compared with
+(evaluate's reference.parquet), the ledger's entries, the pointers, and a copy of the two pages with commit and cost.
+Every write to the store can be repeated: a run killed anywhere and run again leaves one version, one verdict and one
+move. The files in `promote` hold neither time nor cost: the same inputs give the same bytes.
 """
 
 import json
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ROWS, PROBE, SUMMARY, VERDICT = "rows.parquet", "probe.parquet", "summary.json", "verdict.json"
+REFERENCE = "reference.parquet"
 
 
 class Config(GateConfig):
@@ -107,6 +108,7 @@ def run(
     registry = Registry(open_store(settings.store_url, settings.s3_endpoint_url))
     registry.register(case.manifest, candidate_files(train, index))
     _keep_golden(config, case, registry)
+    registry.keep_reference(case.manifest.digest, _reference(evaluate))
     facts = _run_facts(case, inputs, registry, settings)
     entry = registry.ledger.append("run", run_key(case.key, facts.checkout), facts.model_dump(mode="json"), at=_now())
     facts = RunFacts.model_validate(entry.content)  # of the first try, where this one repeats it
@@ -167,6 +169,13 @@ def _read(path: Path) -> pl.DataFrame:
         raise DataError(
             f"{path} cannot be read ({type(error).__name__}): run `ratchet stage finetune.evaluate` again."
         ) from None
+
+
+def _reference(evaluate: Path) -> Path:
+    path = evaluate / REFERENCE
+    if not path.exists():
+        raise DataError(f"{path} is missing: run `ratchet stage finetune.evaluate` again.")
+    return path
 
 
 def _refuse_other_items(rows: pl.DataFrame, inputs: Inputs) -> None:

@@ -46,7 +46,7 @@ NEW = (
 UNRETRIEVED = 0.02  # share of rows whose retrieval failed
 SESSION = 5  # questions of one user on one theme, for the row without a promise
 NUMBERS = ("question_length", "retrieval_score", "answer_length", "latency_s", "cost")
-CATEGORIES = ("abstained", "ungrounded")
+CATEGORIES = ("abstained", "ungrounded", "quality")
 CONFIG = DriftConfig(false_alarms=FALSE)
 EMBEDDING_ALONE = DriftConfig(columns={"question_embedding": Column(kind="embedding")}, false_alarms=FALSE)
 
@@ -113,6 +113,7 @@ def traffic(
     retrieval = np.where(is_new, other.retrieval[replaced], usual.retrieval[picked])
     abstained = rng.random(rows) < 1 / (1 + np.exp(12 * (retrieval - 0.3)))
     answer_length = np.where(abstained, 40, np.exp(rng.normal(5, 0.6, rows)) + 0.3 * lengths)
+    ungrounded = rng.random(rows) < np.where(retrieval < 0.4, 0.15, 0.05)
     latency = 0.2 + 0.004 * answer_length * np.exp(rng.normal(0, 0.3, rows))
     return pl.DataFrame(
         {
@@ -122,7 +123,8 @@ def traffic(
             "retrieval_score": np.where(rng.random(rows) < UNRETRIEVED, np.nan, retrieval),
             "answer_length": answer_length,
             "abstained": abstained,
-            "ungrounded": rng.random(rows) < np.where(retrieval < 0.4, 0.15, 0.05),
+            "ungrounded": ungrounded,
+            "quality": ~abstained & ~ungrounded,
             "latency_s": latency,
             "cost": 1e-6 * (lengths + 3 * answer_length),
         }

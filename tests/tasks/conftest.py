@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import polars as pl
 import pytest
 
 from tasks.adapters.tables import CONVERSATION_SCHEMA, DOCUMENT_SCHEMA, frame_of, table_writer
+from tasks.adapters.traffic_table import write_traffic
 from tasks.core.records import Conversation, Document, Message
 from tasks.finetune import fetch as fetch_stage
 from tasks.release import promote as promote_stage
@@ -109,6 +111,7 @@ class Loop:
             completion_tokens=pl.lit(20),
         ).write_parquet(self.folder("evaluate") / "rows.parquet")
         probe.write_parquet(self.folder("evaluate") / "probe.parquet")
+        write_traffic(self.folder("evaluate") / "reference.parquet", [], np.empty((0, 3)), "embedder")
         self._json("evaluate", "summary.json", {"candidate": {"score": 0.5}})
         self._json("evaluate", "report.json", {"items": ITEMS})
 

@@ -55,6 +55,19 @@ def test_a_version_comes_back_as_it_was_registered(store: Store, files: dict[str
         assert (tmp_path / "out" / name).read_bytes() == path.read_bytes()
 
 
+def test_the_first_reference_of_a_version_stays(store: Store, files: dict[str, Path], tmp_path: Path) -> None:
+    registry = Registry(store)
+    digest = registry.register(manifest_of(files), files)
+    assert not registry.reference(digest, tmp_path / "out")
+    for content in (b"first", b"second"):
+        (tmp_path / "reference").write_bytes(content)
+        registry.keep_reference(digest, tmp_path / "reference")
+    assert registry.reference(digest, tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == b"first"
+    assert registry.models() == [digest]
+    assert registry.manifest(digest) == manifest_of(files)
+
+
 def test_registering_twice_or_at_once_makes_one_version(store: Store, files: dict[str, Path]) -> None:
     def register(_: int) -> str:
         return Registry(store).register(manifest_of(files), files)

@@ -83,6 +83,15 @@ def test_a_scored_search_finds_the_same_and_says_how_alike_it_is(tmp_path: Path)
     assert retriever.titles["d3"] == "os.path.join"
 
 
+def test_the_likeness_of_passages_found_is_that_of_a_scored_search(tmp_path: Path) -> None:
+    retriever = index(tmp_path, DOCUMENTS)
+    questions = ["what does os.path.join do", "json"]
+    found = retriever.search(questions, 3)
+    scored = [[score for _, score in passages] for passages in retriever.search_scored(questions, 3)]
+    assert retriever.likeness(retriever.embedder.embed(questions), found) == pytest.approx([max(s) for s in scored])
+    assert retriever.likeness(retriever.embedder.embed(questions), [found[0], []])[1] is None
+
+
 def test_each_question_leaves_out_its_own_documents(tmp_path: Path) -> None:
     question = "What does json.dumps do?"
     found = index(tmp_path, DOCUMENTS).search([question] * 3, 9, [(), {"d1"}, ["d1", "d2", "unknown"]])

@@ -55,6 +55,17 @@ def test_a_new_topic_is_suspected_at_first_and_confirmed_when_it_stays():
     assert "'ja' went from 0.0 to" in " ".join(second.reasons)
 
 
+def test_what_the_reference_cannot_know_is_compared_with_other_rows():
+    reference = records(0).with_columns(score=pl.lit(None, dtype=pl.Float64))
+    window = records(1, score=1.0)
+    unknown = decide(reference, window, CONFIG, apart={"score": records(5).head(0)})
+    assert finding(unknown, "score").state == "unmeasured"
+    assert finding(unknown, "score", "missing") is None
+    known = decide(reference, window, CONFIG, apart={"score": records(5)})
+    assert finding(known, "score").state == "suspected"
+    assert finding(known, "question").state == "steady"
+
+
 def test_a_change_that_goes_away_is_not_confirmed():
     first = decide(records(0), records(1, new_share=0.3), CONFIG)
     assert decide(records(0), records(2), CONFIG, [first]).outcome == "NONE"

@@ -14,6 +14,7 @@ from tasks.adapters.embedder import Embedder, load_embedder
 from tasks.adapters.engine import Answer, EngineSpec, OnAnswer
 from tasks.adapters.gguf_export import adapter_digest
 from tasks.adapters.tables import CONVERSATION_SCHEMA, DOCUMENT_SCHEMA, frame_of, table_writer
+from tasks.adapters.traffic_table import read_traffic
 from tasks.core import prompt
 from tasks.core.errors import ConfigError, DataError, ExternalError
 from tasks.core.measurements import ROW_SCHEMA
@@ -206,9 +207,30 @@ def test_the_folder_is_the_same_bytes_every_time_and_holds_no_times(stage: Stage
         "ragas.parquet",
         "summary.json",
         "by_kind.json",
+        "reference.parquet",
     }
     measured = json.loads((stage.settings.home / "stages/evaluate/measurements.json").read_text())
     assert measured["candidate"]["p95_s"] == 0.5
+
+
+def test_the_candidate_s_answers_are_what_its_traffic_will_be_compared_with(stage: Stage, embedder: Embedder) -> None:
+    stage.say = lambda model, text: Answer("", 50, 0, "timeout", 9.0) if "alpha.load?" in text else right(model, text)
+    stage.run(max_new_tokens=5)
+    rows = stage.rows().filter(pl.col("model") == "candidate")
+    reference = read_traffic(stage.out / "reference.parquet", embedder.digest)
+    assert reference["answer_id"].to_list() == rows["item_id"].to_list()
+    assert reference["question"].to_list() == rows["question"].to_list()
+    assert reference["abstained"].to_list() == rows["abstained"].to_list()
+    is_good = ~rows["abstained"].fill_null(True) & ~rows["ungrounded"].fill_null(True)
+    assert reference["quality"].to_list() == is_good.to_list()
+    assert reference["answer_length"].null_count() == 2
+    assert reference["latency_s"].null_count() == reference["cost"].null_count() == reference.height
+    assert reference["retrieval_score"].is_between(0.2, 1).all()
+    assert set(reference["question_embedding"].list.len()) == {embedder.dimensions}
+    stage.run(max_new_tokens=3)
+    cut = read_traffic(stage.out / "reference.parquet", "another")
+    assert not cut["quality"].any(), "an answer as long as the limit is not complete"
+    assert cut["question_embedding"].null_count() == cut.height
 
 
 def test_a_model_that_answered_the_same_paper_before_is_not_asked_again(stage: Stage) -> None:

@@ -1,0 +1,72 @@
+"""What happens in the loop, told to Prefect's automations and to the alert webhook.
+
+All events are about one resource, so that an automation's cool-down holds for the loop as a whole and not for each
+model by itself. A payload holds names, numbers and links; terms of a drifted part come from redacted questions.
+"""
+
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from prefect.events import emit_event
+
+from tasks.adapters.webhook import post_alert
+from tasks.core.lineage import short
+from tasks.core.watch import Watch
+from tasks.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+RESOURCE = "ratchet.loop"
+DRIFT_DETECTED = "ratchet.drift.detected"
+QUALITY_DEGRADED = "ratchet.quality.degraded"
+MODEL_PROMOTED = "ratchet.model.promoted"
+MODEL_ROLLED_BACK = "ratchet.model.rolled_back"
+
+
+def watch_events(watch: Watch, link: str, settings: Settings) -> list[str]:
+    """Tell what a window says where it matters, and return the names of the events told."""
+    told = []
+    if watch.matters:
+        tell(DRIFT_DETECTED, watch.model, drift_payload(watch, link), settings)
+        told.append(DRIFT_DETECTED)
+    if watch.quality.has_fallen:
+        fall = {"before": watch.quality.before, "now": watch.quality.now, "report": link}
+        tell(QUALITY_DEGRADED, watch.model, fall, settings)
+        told.append(QUALITY_DEGRADED)
+    return told
+
+
+def drift_payload(watch: Watch, link: str) -> dict[str, object]:
+    """Return what a retrain needs to know: where to read, what drifted, how bad it is, and which documents to add."""
+    wanted = watch.wanted()
+    return {
+        "report": link,
+        "headline": watch.drift.headline,
+        "severity": watch.severity,
+        "slices": [part.cluster.name for part in watch.parts],
+        "advice": [part.cluster.advice for part in watch.parts],
+        "packages": wanted.packages,
+        "paths": wanted.paths,
+        "window": watch.number,
+    }
+
+
+def model_promoted(model: str, previous: str | None, settings: Settings) -> None:
+    """Tell that a version became the champion."""
+    tell(MODEL_PROMOTED, model, {"previous": previous}, settings)
+
+
+def model_rolled_back(model: str, left: str | None, reason: str, settings: Settings) -> None:
+    """Tell that an earlier version serves again; `left`: the one it replaces."""
+    tell(MODEL_ROLLED_BACK, model, {"left": left, "reason": reason}, settings)
+
+
+def tell(event: str, model: str, payload: Mapping[str, object], settings: Settings) -> None:
+    """Emit the event to the Prefect API in use, and post it to the webhook where the settings name one."""
+    resource = {"prefect.resource.id": RESOURCE, "prefect.resource.name": "Ratchet", "ratchet.model": model}
+    emit_event(event=event, resource=resource, payload=dict(payload))
+    logger.info("event %s about %s", event, short(model))
+    if settings.alert_webhook_url is not None:
+        body = {"event": event, "model": model, "at": datetime.now(UTC).isoformat(timespec="seconds"), **payload}
+        post_alert(settings.alert_webhook_url.get_secret_value(), body, settings.home)

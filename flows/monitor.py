@@ -1,0 +1,108 @@
+"""Monitor: collect -> drift, then what a person sees in Prefect, and the event that starts a retrain.
+
+It works beside a running retrain: it takes a lock of its own, reads records and the store, and touches nothing that DVC
+tracks.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from prefect import flow
+from prefect.artifacts import create_link_artifact, create_table_artifact
+from pydantic import BaseModel, ConfigDict, Field
+
+from flows.events import watch_events
+from flows.runtime import NETWORK, Run, step
+from tasks.adapters.checkout_lock import Holder, hold
+from tasks.adapters.storage import open_store
+from tasks.adapters.watch_log import WatchLog
+from tasks.core.errors import ConfigError
+from tasks.core.lineage import short
+from tasks.core.watch import Watch
+from tasks.runner import TRIAL
+from tasks.settings import Settings, go_offline
+
+LOCK = "monitor.lock"
+
+collect = step("collect", NETWORK)
+drift = step("drift", NETWORK)
+
+
+class Look(BaseModel):
+    """Parameters of a look at the traffic, shown as a form by the Prefect UI. Nothing given: the next window."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    model: str | None = Field(default=None, description="Version to look at; empty: the one that serves.")
+    since: datetime | None = Field(default=None, description="Look at given times, below data/trial, and keep nothing.")
+    until: datetime | None = Field(default=None, description="End of these times; empty: now.")
+
+    def overrides(self) -> tuple[str, ...]:
+        """Return the values as a stage takes them."""
+        given = self.model_dump(mode="json", exclude_none=True)
+        return tuple(f"monitor.collect.{name}='{value}'" for name, value in given.items())
+
+
+@flow(name="monitor")
+def monitor(look: Look = Look()) -> list[str]:  # noqa: B008 (frozen)
+    """Look at the window since the last one, say what drifted, and start what follows from it."""
+    if look.model is not None and look.since is None:
+        raise ConfigError("A look at one version needs times: give `since` too, or leave `model` empty.")
+    with _watching(look) as run:
+        collect(run)
+        drift(run)
+        watch = read_watch(run)
+        link = _link(run, watch)
+        _publish(watch, link)
+        told = watch_events(watch, link, run.settings) if watch.number is not None else []
+    return [*watch.lines(), f"report  {link}", *(f"event   {name}" for name in told)]
+
+
+def read_watch(run: Run) -> Watch:
+    """Return the verdict that `drift` has left."""
+    facts = json.loads((run.data / "drift" / "verdict.json").read_text(encoding="utf-8"))
+    return Watch.model_validate({name: facts[name] for name in Watch.model_fields})
+
+
+@contextmanager
+def _watching(look: Look) -> Iterator[Run]:
+    """Hold the monitor's lock for the block, once another monitor of this checkout has let go of it."""
+    go_offline()
+    settings, overrides = Settings(), look.overrides()
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    with hold(settings.home / LOCK, Holder(os.getpid(), "ratchet monitor", now), wait=True):
+        yield Run(settings, TRIAL if overrides else None, overrides)
+
+
+def _link(run: Run, watch: Watch) -> str:
+    """Return where the page stays: in the store, or where a look without consequence left it."""
+    if watch.number is None:
+        return (run.data / "drift" / "report.html").absolute().as_uri()
+    store = open_store(run.settings.store_url, run.settings.s3_endpoint_url)
+    return WatchLog(store, watch.model).page_address(watch.number)
+
+
+def _publish(watch: Watch, link: str) -> None:
+    table = [
+        {
+            "measure": found.column,
+            "aspect": found.aspect,
+            "state": found.state,
+            "effect": found.effect,
+            "p": found.p,
+            "what": found.sentence,
+        }
+        for found in watch.drift.findings
+    ]
+    title = f"{watch.drift.outcome}: {watch.drift.headline}"
+    if table:
+        create_table_artifact(table, key="drift-columns", description=title)
+    parts = [
+        {"part": part.cluster.name, "answers": part.cluster.size, "do": part.recommendation} for part in watch.parts
+    ]
+    if parts:
+        create_table_artifact(parts, key="drift-parts", description="What drifted, and what would help")
+    create_link_artifact(link, link_text=f"Drift report of {short(watch.model)}", key="drift-page", description=title)

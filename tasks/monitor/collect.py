@@ -1,0 +1,180 @@
+"""Collect a window of what one model version answered, as the columns that drift watches.
+
+Reads the records of served answers and the feedback on them (settings say where), and the monitor's history in the
+store; writes `collect`: `window.parquet` and `window.json`. A window begins where the last one ended and is whole when
+it has enough rows; until then the next one begins at the same place. Shadow answers, answers from the cache and those
+that nobody waited for are left out. Of more rows than are wanted some are drawn (reservoir sampling, Vitter 1985,
+algorithm R), so memory does not grow with the traffic.
+
+It is no stage of dvc.yaml: what it reads depends on the clock, so that DVC could neither know it to be stale nor make
+it again. The runner alone runs it; what a retrain learns from a window enters through `ingest`, which DVC tracks.
+Caveat: records are redacted, so a question is embedded without the names it held, as the training data are.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from tasks.adapters.files import write_json
+from tasks.core.answer_record import AnswerRecord
+from tasks.core.errors import ConfigError
+from tasks.core.served_traffic import is_watched, row_of
+from tasks.core.stage import Report, StageConfig
+from tasks.core.traffic import TrafficRow
+from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from tasks.adapters.storage import Store
+
+BASE = "base"
+WINDOW, FACTS = "window.parquet", "window.json"
+SETTLE_S = 10.0  # by then an answer is on disk
+
+
+class Config(StageConfig):
+    model: str | None = None
+    """Version to watch: the beginning of its digest, or 'base'; None: the champion, or the base model without one."""
+    since: datetime | None = None
+    """Begin of a window that is looked at without consequence; None: where the last one ended."""
+    until: datetime | None = None
+    """End of such a window; None: now."""
+    first_hours: float = Field(default=24.0, gt=0)
+    """How far back the first window of a version reaches."""
+    most_hours: float = Field(default=168.0, gt=0)
+    """How far back a window reaches at most; older answers are passed over."""
+    min_rows: int = Field(default=200, ge=20)
+    """Rows that make a window whole; at least min_rows of monitor.drift."""
+    max_rows: int = Field(default=2000, ge=20)
+    """Rows that are drawn from a larger window; each costs some milliseconds to embed."""
+    embedder: str = "all-minilm-l6-v2"
+    """Makes the questions' vectors: as curate.index has it, or they are not compared."""
+    seed: int = 0
+    """Decides which rows are drawn."""
+
+
+class CollectReport(Report):
+    model: str
+    rows: int
+    seen: int
+    """Answers of the version in the window."""
+    left_out: int
+    """Shadow, cached and abandoned answers, and those of other versions."""
+    is_whole: bool
+    """There are enough rows to decide from."""
+    is_next: bool
+    """The window follows the last one, so that its verdict is kept."""
+
+
+@dataclass
+class Drawn:
+    """Some rows of all that come, each with the same chance."""
+
+    most: int
+    rng: random.Random
+    rows: list[AnswerRecord] = field(default_factory=list)
+    seen: int = 0
+    left_out: int = 0
+
+    def take(self, answer: AnswerRecord) -> None:
+        self.seen += 1
+        if len(self.rows) < self.most:
+            self.rows.append(answer)
+        elif (place := self.rng.randrange(self.seen)) < self.most:
+            self.rows[place] = answer
+
+
+def run(config: Config, out: Path, *, settings: Settings) -> CollectReport:
+    from tasks.adapters.embedder import load_embedder
+    from tasks.adapters.storage import open_store
+    from tasks.adapters.traffic_table import write_traffic
+
+    store = open_store(settings.store_url, settings.s3_endpoint_url)
+    model = watched_model(store, config.model)
+    since, until = window_times(store, model, config)
+    drawn = _draw(model, since, until, config, settings)
+    rows = _rows(drawn.rows, since, settings)
+    embedder = load_embedder(config.embedder, settings.threads)
+    write_traffic(out / WINDOW, rows, embedder.embed([row["question"] for row in rows]), embedder.digest)
+    report = CollectReport(
+        model=model,
+        rows=len(rows),
+        seen=drawn.seen,
+        left_out=drawn.left_out,
+        is_whole=len(rows) >= config.min_rows,
+        is_next=config.since is None and config.until is None,
+    )
+    write_json(out / FACTS, {"since": since.isoformat(), "until": until.isoformat(), **report.model_dump()})
+    return report
+
+
+def watched_model(store: "Store", wanted: str | None) -> str:
+    """Return the digest of the version to watch, or "base". Raises ConfigError for an unknown or ambiguous one."""
+    from tasks.adapters.registry import Registry
+
+    registry = Registry(store)
+    if wanted is None:
+        champion = registry.pointer("champion")
+        return champion.model if champion else BASE
+    known = [BASE] if wanted == BASE else [model for model in registry.models() if wanted and model.startswith(wanted)]
+    if len(known) != 1:
+        raise ConfigError(
+            f"monitor.collect.model {wanted!r} means {len(known)} versions of {store.address}: give more of the digest."
+        )
+    return known[0]
+
+
+def window_times(store: "Store", model: str, config: Config) -> tuple[datetime, datetime]:
+    """Return begin and end of the window. Raises ConfigError for an end before the begin."""
+    from tasks.adapters.watch_log import WatchLog
+
+    until = _aware(config.until) if config.until else _now() - timedelta(seconds=SETTLE_S)
+    if config.since is not None:
+        since = _aware(config.since)
+        if since >= until:
+            raise ConfigError(f"monitor.collect: the window ends at {until} before it begins at {since}: correct them.")
+        return since, until
+    last = WatchLog(store, model).last(1)
+    begin = datetime.fromisoformat(last[0].until) if last else until - timedelta(hours=config.first_hours)
+    return min(max(begin, until - timedelta(hours=config.most_hours)), until), until
+
+
+def _draw(model: str, since: datetime, until: datetime, config: Config, settings: Settings) -> Drawn:
+    drawn = Drawn(config.max_rows, random.Random(config.seed))
+    for answer in _answers(since, until, settings):
+        if answer.model == model and is_watched(answer):
+            drawn.take(answer)
+        else:
+            drawn.left_out += 1
+    return drawn
+
+
+def _answers(since: datetime, until: datetime, settings: Settings) -> Iterator[AnswerRecord]:
+    from tasks.adapters.record_log import answers_of, open_records, read_hours
+
+    place = open_records(settings.home, settings.records_url, settings.s3_endpoint_url)
+    for hour in read_hours(place, since, until):
+        yield from answers_of(hour)
+
+
+def _rows(answers: list[AnswerRecord], since: datetime, settings: Settings) -> list[TrafficRow]:
+    """Return the rows, oldest first, with what people said about them."""
+    from tasks.adapters.feedback_box import read_feedback
+    from tasks.adapters.storage import open_store
+    from tasks.core.feedback_rules import settle
+
+    verdicts = settle(read_feedback(open_store(settings.feedback_url, settings.s3_endpoint_url), since))
+    ordered = sorted(answers, key=lambda answer: (answer.at, answer.answer_id))
+    return [row_of(answer, verdicts.get(answer.answer_id)) for answer in ordered]
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,254 @@
+"""Decide whether a window has drifted from what the model was measured on, find out in what, and say what would help.
+
+Reads `collect`, the version's reference and index in the registry, and the verdicts on the windows before; writes
+`drift`: `verdict.json`, `drifted.json` (answer ids, for `ratchet review --drifted`) and `report.html`; into the store
+the verdict and the page of a window that follows the last one; and into Evidently's workspace below `home`.
+Method: core/drift.py decides, core/triage.py explains. What an evaluation cannot know, latency and cost, is compared
+with the version's first served answers, and until there are enough of them is unmeasured. It is no stage of dvc.yaml,
+for the reasons that `collect` gives. Caveat: an evaluation asks what its makers thought of; where real traffic differs
+from it from the first day on, `reference: served` compares with what the version was first asked.
+"""
+
+import logging
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import polars as pl
+from pydantic import Field
+
+from tasks.adapters.files import write_json, write_text
+from tasks.core.drift import DriftConfig, DriftVerdict, Outcome, decide, vectors
+from tasks.core.lineage import short
+from tasks.core.stage import Report
+from tasks.core.triage import Rows, TriageConfig, triage
+from tasks.core.two_sample import Floats
+from tasks.core.watch import ComparedWith, Offer, Part, Severity, Watch, quality_of
+from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from tasks.adapters.registry import Registry
+    from tasks.adapters.watch_log import WatchLog
+
+logger = logging.getLogger(__name__)
+
+BASE = "base"
+WINDOW, FACTS = "window.parquet", "window.json"
+VERDICT, DRIFTED, PAGE = "verdict.json", "drifted.json", "report.html"
+WORKSPACE = "evidently"  # below `home`
+EMBEDDING = "question_embedding"
+SERVED_ALONE = ("latency_s", "cost")  # what no evaluation knows
+
+
+class Config(DriftConfig):
+    reference: Literal["model", "served"] = "model"
+    """What the window is compared with: the version's evaluation, or the first answers that it served."""
+    offers: list[Offer] = Field(default_factory=list)
+    """Documents that may be recommended where a new topic's terms are in them."""
+    triage: TriageConfig = TriageConfig()
+    """When a drifted part deserves work, and which."""
+    examples: int = Field(default=3, ge=0)
+    """Answers of a drifted part that the page shows."""
+    keeps_history: bool = True
+    """Whether Evidently's workspace gets a report of each window; it takes some seconds."""
+
+
+class DriftReport(Report):
+    outcome: Outcome
+    severity: Severity
+    model: str
+    window: int | None
+    """Number of the window in the version's history; None: a look that is not kept."""
+    rows: int
+    reference_rows: int
+    compared_with: ComparedWith
+    suspected: list[str]
+    confirmed: list[str]
+    unmeasured: list[str]
+    parts: int
+    drifted: int
+    """Answers in drifted parts."""
+    quality: float | None
+    quality_before: float | None
+    quality_fell: bool
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What the window is compared with. `apart`: of single columns that the reference cannot know."""
+
+    reference: pl.DataFrame
+    compared_with: ComparedWith
+    apart: Mapping[str, pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the monitor of one version reads and remembers."""
+
+    registry: "Registry"
+    log: "WatchLog"
+    settings: Settings
+    folder: Path
+    """For files that are only passing through."""
+    model: str
+
+
+def run(config: Config, collect: Path, out: Path, *, settings: Settings) -> DriftReport:
+    from tasks.adapters.candidate import read_object
+    from tasks.adapters.drift_page import Picture, render
+    from tasks.adapters.registry import Registry
+    from tasks.adapters.storage import open_store
+    from tasks.adapters.traffic_table import embedder_of, read_traffic
+    from tasks.adapters.watch_log import WatchLog
+
+    facts = read_object(collect / FACTS)
+    store, model = open_store(settings.store_url, settings.s3_endpoint_url), str(facts["model"])
+    with tempfile.TemporaryDirectory(prefix="ratchet-drift-") as folder:
+        place = Place(Registry(store), WatchLog(store, model), settings, Path(folder), model)
+        window = read_traffic(collect / WINDOW)
+        basis = _basis(config, place, embedder_of(collect / WINDOW))
+        verdict = decide(basis.reference, window, config, _history(config, place, facts), basis.apart)
+        watch = Watch(
+            model=model,
+            since=facts["since"],
+            until=facts["until"],
+            number=_number(place, facts),
+            compared_with=basis.compared_with,
+            drift=verdict,
+            quality=quality_of(basis.reference, window, verdict),
+            parts=_parts(config, place, basis, window, verdict),
+        )
+        page = render(watch, Picture(basis.reference, window, basis.apart, config.examples))
+        report = _report(watch)
+        _write(out, watch, page, window, report)
+        if watch.number is not None:
+            _remember(config, place, watch, page, collect / WINDOW, basis, window)
+    return report
+
+
+def _basis(config: Config, place: Place, embedder: str) -> Basis:
+    from tasks.adapters.traffic_table import no_traffic, read_traffic
+
+    path = place.folder / "served.parquet"
+    served = read_traffic(path, embedder) if place.log.served(path) else no_traffic()
+    path = place.folder / "reference.parquet"
+    if config.reference == "model" and place.model != BASE and place.registry.reference(place.model, path):
+        apart = {name: served for name in SERVED_ALONE if name in config.columns}
+        return Basis(read_traffic(path, embedder), "evaluation", apart)
+    return Basis(served, "served" if served.height else "nothing", {})
+
+
+def _history(config: Config, place: Place, facts: Mapping[str, object]) -> list[DriftVerdict]:
+    """Return the verdicts on the windows before; a look at given times stands alone."""
+    if not facts["is_next"]:
+        return []
+    return [watch.drift for watch in place.log.last(max(config.confirmations, 1))]
+
+
+def _number(place: Place, facts: Mapping[str, object]) -> int | None:
+    if not (facts["is_next"] and facts["is_whole"]):
+        return None
+    return max(place.log.numbers(), default=0) + 1
+
+
+def _parts(config: Config, place: Place, basis: Basis, window: pl.DataFrame, verdict: DriftVerdict) -> list[Part]:
+    """Return the drifted parts of a window that is at least suspected."""
+    from tasks.adapters.known_terms import indexed_terms
+
+    rows = _rows(window)
+    reference = vectors(basis.reference[EMBEDDING])
+    if verdict.outcome not in ("SUSPECTED", "CONFIRMED") or len(rows.vectors) != window.height or not len(reference):
+        return []
+    version = None if place.model == BASE else place.model
+    known = indexed_terms(place.registry, version, place.settings.data / "index", place.folder)
+    clusters = triage(reference, rows, known, config.triage)
+    wanted = [found for found in clusters if found.advice == "add_documents"]
+    offered = _offered(config, place.settings) if wanted else []
+    return [Part(cluster=found, offers=_holding(found.missing_terms, offered)) for found in clusters]
+
+
+def _rows(window: pl.DataFrame) -> Rows:
+    return Rows(
+        vectors=vectors(window[EMBEDDING]),
+        texts=window["question"].to_list(),
+        quality=_signal(window["quality"]),
+        retrieval=_signal(window["retrieval_score"]),
+        abstained=_signal(window["abstained"]),
+    )
+
+
+def _signal(series: pl.Series) -> Floats:
+    """Return the values as numbers; what was not measured is NaN."""
+    return np.asarray(series.cast(pl.Float64).fill_null(float("nan")).to_numpy(), dtype=np.float64)
+
+
+def _offered(config: Config, settings: Settings) -> list[tuple[Offer, set[str]]]:
+    from tasks.adapters.known_terms import offered_terms
+
+    return [(offer, offered_terms(offer, settings.s3_endpoint_url)) for offer in config.offers]
+
+
+def _holding(missing: list[str], offered: list[tuple[Offer, set[str]]]) -> list[Offer]:
+    """Return the offers that hold at least half of the missing terms."""
+    return [offer for offer, terms in offered if missing and 2 * sum(term in terms for term in missing) >= len(missing)]
+
+
+def _write(out: Path, watch: Watch, page: str, window: pl.DataFrame, report: DriftReport) -> None:
+    rows = [row for part in watch.parts for row in part.cluster.rows]
+    write_json(out / VERDICT, {**watch.model_dump(mode="json"), "severity": report.severity, "matters": watch.matters})
+    write_json(out / DRIFTED, window["answer_id"].gather(rows).to_list() if rows else [])
+    write_text(out / PAGE, page)
+
+
+def _remember(
+    config: Config, place: Place, watch: Watch, page: str, window_file: Path, basis: Basis, window: pl.DataFrame
+) -> None:
+    """Keep the window: last of all its verdict, so that a run killed before is simply done again."""
+    from tasks.adapters.drift_report import keep_report
+
+    if config.keeps_history:
+        columns = [name for name, column in config.columns.items() if column.kind != "embedding"]
+        keep_report(
+            place.settings.home / WORKSPACE,
+            _before(basis, columns),
+            window.select(columns),
+            at=datetime.fromisoformat(watch.until),
+            name=f"{short(place.model)}, window {watch.number}",
+            tags=[watch.drift.outcome, short(place.model)],
+        )
+    place.log.keep_served(window_file)
+    place.log.append(watch, page)
+
+
+def _before(basis: Basis, columns: list[str]) -> pl.DataFrame:
+    """Return what each column is compared with, side by side."""
+    parts = [basis.apart.get(name, basis.reference).select(name) for name in columns]
+    return pl.concat(parts, how="horizontal")
+
+
+def _report(watch: Watch) -> DriftReport:
+    by_state: dict[str, list[str]] = {"suspected": [], "confirmed": [], "unmeasured": [], "steady": []}
+    for found in watch.drift.findings:
+        by_state[found.state].append(found.column if found.aspect == "values" else f"{found.column} missing")
+    return DriftReport(
+        outcome=watch.drift.outcome,
+        severity=watch.severity,
+        model=watch.model,
+        window=watch.number,
+        rows=watch.drift.rows[1],
+        reference_rows=watch.drift.rows[0],
+        compared_with=watch.compared_with,
+        suspected=by_state["suspected"],
+        confirmed=by_state["confirmed"],
+        unmeasured=by_state["unmeasured"],
+        parts=len(watch.parts),
+        drifted=sum(part.cluster.size for part in watch.parts),
+        quality=watch.quality.now,
+        quality_before=watch.quality.before,
+        quality_fell=watch.quality.has_fallen,
+    )

@@ -1,0 +1,123 @@
+"""What runs when, and that drift starts one retrain: against the very server that `ratchet up` starts."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.deployments import COOL_DOWN_S, deployments
+from flows.session import Request
+from flows.up import PREFECT, services
+from tasks.adapters.services import Services
+from tasks.settings import Settings
+
+from .conftest import wait_for  # type: ignore[import-not-found]
+
+EVENTS = """
+import sys, time
+from flows.events import DRIFT_DETECTED, tell
+from tasks.settings import Settings
+
+for number in range(7):
+    payload = {"headline": "The traffic has changed in \\"quality\\".", "slices": ["scipy, stats", "norm"],
+               "packages": ["scipy"], "paths": [], "severity": "high", "report": "file:///page.html"}
+    tell(DRIFT_DETECTED, "m" * 64, payload, Settings())
+    time.sleep(0.5)
+"""
+
+
+def test_the_file_for_a_work_pool_has_the_deployments_that_up_serves(repository: Path) -> None:
+    written = {d["name"]: d for d in yaml.safe_load((repository / "infra/prefect.yaml").read_text())["deployments"]}
+    served = {deployment.name: deployment for deployment in deployments()}
+    assert list(written) == list(served) == ["nightly", "on-demand", "every-15-minutes"]
+    for name, deployment in served.items():
+        other = written[name]
+        assert other["entrypoint"] == deployment.entrypoint
+        assert other["description"] == deployment.description
+        assert other.get("parameters", {}) == deployment.parameters
+        assert [_schedule(s) for s in other.get("schedules", [])] == [_served_schedule(s) for s in deployment.schedules]
+
+
+def test_the_file_s_trigger_is_the_served_one(repository: Path) -> None:
+    written = yaml.safe_load((repository / "infra/prefect.yaml").read_text())["deployments"][1]["triggers"]
+    (trigger,) = deployments()[1].triggers
+    facts = trigger.model_dump(mode="json", exclude_unset=True)
+    assert trigger.within == timedelta(seconds=COOL_DOWN_S)
+    assert written == [{**facts, "type": "event", "within": COOL_DOWN_S}]
+
+
+def _schedule(schedule: dict[str, Any]) -> tuple[object, ...]:
+    return (schedule["interval"],) if "interval" in schedule else (schedule["cron"], schedule["timezone"])
+
+
+def _served_schedule(schedule: Any) -> tuple[object, ...]:
+    every = schedule.schedule
+    if hasattr(every, "interval"):
+        return (every.interval.total_seconds(),)
+    return (every.cron, every.timezone or "UTC")
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncPrefectClient]:
+    """A client of the server that `ratchet up` starts, with nothing else beside it."""
+    home = tmp_path_factory.mktemp("up")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        settings = Settings(home=home, prefect_port=probe.getsockname()[1])
+    server = Services([service for service in services(settings, None) if service.name == PREFECT], lambda _: None)
+
+    def is_up() -> bool:
+        server.tend()
+        return server.are_up
+
+    try:
+        wait_for(is_up, "no server", 120)
+        address = f"http://127.0.0.1:{settings.prefect_port}/api"
+        with temporary_settings({PREFECT_API_URL: address}), get_client(sync_client=True) as found:
+            yield found
+    finally:
+        server.end()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_seven_drift_events_start_one_retrain_that_knows_what_drifted(
+    client: SyncPrefectClient, repository: Path
+) -> None:
+    deployment = client.read_deployment(deployments()[1].apply())
+    emit(repository, str(client.api_url))
+    found = runs_of(client, deployment.id)
+    wait_for(lambda: len(found()) > 0, "no retrain was started", 60)
+    emit(repository, str(client.api_url))  # by then the others of the first seven have been looked at
+    (run,) = found()
+    assert run.created_by is not None
+    assert run.created_by.type == "AUTOMATION"
+    assert run.created_by.display_value == "drift starts a retrain"
+    request = Request.model_validate(run.parameters["request"])
+    assert request.reason == 'drift: The traffic has changed in "quality".'
+    assert (request.slices, request.add_packages, request.add_paths) == (["scipy, stats", "norm"], ["scipy"], [])
+    assert request.use_feedback
+    assert request.wait
+
+
+def emit(repository: Path, address: str) -> None:
+    environment = {**os.environ, "PREFECT_API_URL": address, "PYTHONPATH": str(repository)}
+    subprocess.run([sys.executable, "-c", EVENTS], env=environment, cwd=repository, check=True, timeout=120)
+
+
+def runs_of(client: SyncPrefectClient, deployment_id: Any) -> Callable[[], list[FlowRun]]:
+    chosen = DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id]))
+    return lambda: client.read_flow_runs(deployment_filter=chosen, limit=50, sort=FlowRunSort.ID_DESC)
