@@ -95,7 +95,7 @@ async def _serve(
     url, history = f"http://{host}:{port}", RecordedHistory(settings)
     deployment = Deployment(gateway, router, deployments, load, history, name=name, url=url)
     gateway.metrics.watch_recorder(lambda: recorder.counts)
-    server = GatewayServer(gateway, route_groups(gateway, recorder, deployment, settings))
+    server = GatewayServer(gateway, route_groups(gateway, recorder, settings, deployment.rollout_sentence))
     say(f"{model.name} answers at {url}/v1 ({model.engine.name}); Ctrl-C ends it.")
     tasks = [asyncio.create_task(_save(budgets)), asyncio.create_task(deployment.run())]
     try:
@@ -108,11 +108,13 @@ async def _serve(
         await router.close()
 
 
-def route_groups(gateway: Gateway, recorder: Recorder, deployment: Deployment, settings: Settings) -> list[RouteGroup]:
+def route_groups(
+    gateway: Gateway, recorder: Recorder, settings: Settings, rollout: Callable[[], str | None] = lambda: None
+) -> list[RouteGroup]:
     """Return what this checkout's gateway has beside OpenAI's API: feedback and the pages."""
     store = open_store(settings.feedback_url, settings.s3_endpoint_url)
     box = FeedbackBox(store, redactor_of(settings), recorder.find)
-    watched = Watched(lambda: recorder.counts, deployment.rollout_sentence)
+    watched = Watched(lambda: recorder.counts, rollout)
     return [feedback_routes(gateway, box), page_routes(gateway, settings, watched)]
 
 

@@ -10,7 +10,7 @@ from tasks.core.answer_record import AnswerRecord
 FIELDS = (
     "answer_id at model arm prompt_digest index_version engine parameters messages answer document_ids "
     "retrieval_scores abstained ungrounded status finish_reason prompt_tokens completion_tokens ttft_s seconds cpu_s "
-    "key_id cached shadow_of"
+    "key_id cached shadow_of bucket"
 )
 UNMEASURED = ("abstained", "ungrounded", "prompt_tokens", "completion_tokens", "ttft_s", "seconds", "cpu_s")
 
