@@ -510,7 +510,8 @@ def test_a_restarted_gateway_goes_on_with_the_evidence_there_was(fleet: Fleet, s
     first, second = fleet.version(), fleet.version()
     fleet.promote(first)
     fleet.follow()
-    fleet.announce(second)
+    slow = RULE.model_copy(update={"min_requests": 180})  # the last step is far from its end when the second is reached
+    fleet.announce(second, CANARY.model_copy(update={"rule": slow}))
     fleet.ask_until(lambda: len(fleet.rollout().steps) == 2)
     fleet.ask([f"more-{number}" for number in range(40)])
     fleet.live.wait(lambda: fleet.state()["requests"]["candidate"] >= 40)
