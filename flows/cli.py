@@ -220,6 +220,18 @@ def up() -> None:
         run_all(Settings(), typer.echo)
 
 
+@app.command(epilog="Example: ratchet demo")
+def demo(
+    profile: Annotated[str, typer.Option(help="configs/profiles/NAME.yaml: what differs from this checkout.")] = "demo",
+) -> None:
+    """See the whole loop turn once, unattended, in a copy of this checkout: half an hour, from an existing champion."""
+    with _sentences():
+        configure_logging()
+        from flows.demo import run_demo
+
+        run_demo(Settings(), profile, typer.echo)
+
+
 @keys_app.command(name="add", epilog="Example: ratchet keys add support-bot --tokens-per-day 200000")
 def add_key(
     name: Annotated[str, typer.Argument(help="Who will use it.")],

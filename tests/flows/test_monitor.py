@@ -119,6 +119,7 @@ def test_a_new_topic_is_said_shown_and_sent(settings: Settings) -> None:
     assert "ratchet.drift.detected" in said
     (sent,) = Hook.bodies
     assert (sent["event"], sent["severity"], sent["packages"]) == ("ratchet.drift.detected", "high", ["colorsys"])
+    assert "drift-page" in artifacts, sorted(artifacts)
     page = Path(sent["report"].removeprefix("file://"))
     assert "colorsys" in page.read_text()
     assert sent["report"] in artifacts["drift-page"].data

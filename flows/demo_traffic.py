@@ -1,0 +1,103 @@
+"""People who ask, for the demo: the usual questions, those of a new topic, and many askers at once over HTTP."""
+
+import asyncio
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from tasks.adapters.registry import Registry
+from tasks.core.errors import ExternalError
+from tasks.core.sources import PackageReference
+
+AT_ONCE = 8  # so that no answer waits long enough to count as slow
+ASKERS = 120  # a canary compares askers, and needs twenty of them on either side
+ANSWER_TOKENS = 40
+TIMEOUT_S = 180.0
+RETRY_S = 1.0
+MOST_RETRIES = 60
+
+
+def usual_questions(registry: Registry, champion: str) -> list[str]:
+    """Return the questions that the champion was measured on."""
+    from tasks.adapters.traffic_table import read_traffic
+
+    with tempfile.TemporaryDirectory(prefix="ratchet-demo-") as folder:
+        path = Path(folder) / "reference.parquet"
+        registry.reference(champion, path)
+        return sorted(set(read_traffic(path)["question"].to_list()))
+
+
+def topic_questions(package: str) -> list[str]:
+    """Return questions about an installed package that its documentation answers."""
+    from tasks.adapters.sources.python_reference import Limits, read_reference
+    from tasks.core.questions import ask
+
+    source = PackageReference(kind="package_reference", packages=[package])
+    limits = Limits(source.max_per_module, source.max_document_chars)
+    corpus = read_reference(source.kind, source.packages, source.is_wanted, limits, {})
+    asked = ask(corpus, unanswerable_share=0.0, held_out_share=source.held_out_share, limit=source.max_conversations)
+    return sorted({question.wording.text for question in asked})
+
+
+@dataclass
+class Traffic:
+    """Questions put to a gateway, each by one of many askers. `counts`: answers by model, "abstained" among them."""
+
+    gateway: str
+    key: str
+    rng: random.Random
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def ask(self, questions: Sequence[str], on_answer: Callable[[], None], *, until: Callable[[], bool]) -> int:
+        """Ask one after the other, many at once, as long as `until` is false; return how many were answered.
+
+        Raises ExternalError where the gateway refuses or does not answer.
+        """
+        return asyncio.run(self._ask(iter(questions), on_answer, until))
+
+    async def _ask(self, questions: Iterator[str], on_answer: Callable[[], None], until: Callable[[], bool]) -> int:
+        answered = 0
+        headers = {"Authorization": f"Bearer {self.key}"}
+        async with httpx.AsyncClient(
+            base_url=self.gateway, headers=headers, timeout=TIMEOUT_S, trust_env=False
+        ) as http:
+
+            async def one() -> None:
+                nonlocal answered
+                for question in questions:
+                    if until():
+                        return
+                    await self._answer(http, question)
+                    answered += 1
+                    on_answer()
+
+            await asyncio.gather(*(one() for _ in range(AT_ONCE)))
+        return answered
+
+    async def _answer(self, http: httpx.AsyncClient, question: str) -> None:
+        body = {
+            "model": "ratchet",
+            "messages": [{"role": "user", "content": question}],
+            "max_tokens": ANSWER_TOKENS,
+            "user": f"asker-{self.rng.randrange(ASKERS)}",
+        }
+        for _ in range(MOST_RETRIES):
+            try:
+                reply = await http.post("/v1/chat/completions", json=body)
+            except httpx.HTTPError as error:
+                raise ExternalError(
+                    f"The gateway at {self.gateway} does not answer ({type(error).__name__})."
+                ) from None
+            if reply.status_code != httpx.codes.TOO_MANY_REQUESTS:
+                break
+            await asyncio.sleep(RETRY_S)
+        if reply.status_code != httpx.codes.OK:
+            raise ExternalError(f"The gateway at {self.gateway} answered with status {reply.status_code}.")
+        said = reply.json()
+        self.counts[said["model"]] += 1
+        self.counts["abstained"] += said["choices"][0]["message"]["abstained"]
