@@ -226,9 +226,9 @@ def _remember(
 
 
 def _before(basis: Basis, columns: list[str]) -> pl.DataFrame:
-    """Return what each column is compared with, side by side."""
+    """Return what each column is compared with, side by side; a shorter one ends in nulls."""
     parts = [basis.apart.get(name, basis.reference).select(name) for name in columns]
-    return pl.concat(parts, how="horizontal")
+    return pl.concat(parts, how="horizontal_extend")
 
 
 def _report(watch: Watch) -> DriftReport:

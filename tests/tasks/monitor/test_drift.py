@@ -149,6 +149,16 @@ def test_of_two_monitors_one_keeps_the_window(traffic: Traffic, monkeypatch: pyt
         traffic.drift()
 
 
+def test_evidently_keeps_a_report_of_each_window_also_of_the_first(
+    traffic: Traffic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traffic.refer(served(USUAL, 300, 0, NOW))
+    for hour in (1, 2):  # in the first one nothing is known of latency and cost yet
+        look(traffic, monkeypatch, hour, usual(hour), keeps_history=True)
+    kept = [path for path in (traffic.settings.home / "evidently").rglob("*.json") if "snapshots" in str(path)]
+    assert len(kept) == 2
+
+
 def notes(folder: Path) -> Path:
     path = folder / "notes"
     path.mkdir(parents=True, exist_ok=True)
