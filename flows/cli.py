@@ -182,6 +182,7 @@ def deploy(
         from flows.deploy import begin, finish_rollout
 
         typer.echo(finish_rollout(Settings(), reason) if finish else begin(Settings(), version, strategy, reason))
+        _tell_news()
 
 
 @app.command(epilog="Example: ratchet rollback --reason 'wrong prices'")
@@ -194,6 +195,14 @@ def rollback(
         from flows.deploy import roll_back
 
         typer.echo(roll_back(Settings(), to, reason))
+        _tell_news()
+
+
+def _tell_news() -> None:
+    """Tell who serves now, once the person knows: Prefect takes seconds to load."""
+    from flows.news import tell_news_here
+
+    tell_news_here(Settings())
 
 
 @app.command(epilog="Example: ratchet monitor --since 2026-05-01 --until 2026-05-02")

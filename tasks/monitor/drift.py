@@ -23,7 +23,7 @@ from pydantic import Field
 
 from tasks.adapters.files import write_json, write_text
 from tasks.core.drift import DriftConfig, DriftVerdict, Outcome, decide, vectors
-from tasks.core.lineage import short
+from tasks.core.lineage import BASE, short
 from tasks.core.stage import Report
 from tasks.core.triage import Rows, TriageConfig, triage
 from tasks.core.two_sample import Floats
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BASE = "base"
 WINDOW, FACTS = "window.parquet", "window.json"
 VERDICT, DRIFTED, PAGE = "verdict.json", "drifted.json", "report.html"
 WORKSPACE = "evidently"  # below `home`
