@@ -78,7 +78,7 @@ def status(
         while True:
             facts = read_status(settings)
             if watch and not as_json:
-                typer.clear()
+                typer.echo("\033[2J\033[H", nl=False)  # to the top of an empty screen; left out of a file
             typer.echo(json.dumps(facts, indent=None if watch else 2) if as_json else status_text(facts))
             if not watch:
                 return

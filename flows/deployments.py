@@ -11,12 +11,13 @@ the ledger too, and tells within seconds which version serves (flows/news.py).
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from prefect import serve
-from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.deployments.runner import RunnerDeployment
 from prefect.events import DeploymentEventTrigger
 from prefect.events.schemas.automations import Posture
+from prefect.types.entrypoint import EntrypointType
 
 from flows.events import DRIFT_DETECTED, RESOURCE
 from flows.monitor import monitor
@@ -63,7 +64,7 @@ def drift_trigger(cool_down_s: int = COOL_DOWN_S) -> DeploymentEventTrigger:
 def deployments() -> Sequence[RunnerDeployment]:
     """Return all deployments, each run of which works in this checkout."""
     module = EntrypointType.MODULE_PATH
-    return [
+    made = [
         retrain.to_deployment(
             NIGHTLY,
             cron=NIGHTLY_CRON,
@@ -84,6 +85,7 @@ def deployments() -> Sequence[RunnerDeployment]:
             entrypoint_type=module,
         ),
     ]
+    return cast(list[RunnerDeployment], made)  # outside of an event loop, `to_deployment` is no coroutine
 
 
 if __name__ == "__main__":

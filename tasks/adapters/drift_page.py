@@ -87,12 +87,12 @@ def _rows(watch: Watch, picture: Picture) -> Iterator[dict[str, object]]:
     by_column: dict[str, list[ColumnFinding]] = {}
     for found in watch.drift.findings:
         by_column.setdefault(found.column, []).append(found)
-    for name, found in by_column.items():
+    for name, findings in by_column.items():
         yield {
             "label": label(name),
-            "sentences": [finding.sentence for finding in found],
-            "state": max((finding.state for finding in found), key=ORDER.index),
-            "picture": _picture(name, found[0].kind, picture),
+            "sentences": [finding.sentence for finding in findings],
+            "state": max((finding.state for finding in findings), key=ORDER.index),
+            "picture": _picture(name, findings[0].kind, picture),
         }
 
 

@@ -69,7 +69,8 @@ def read_traffic(path: Path, embedder: str | None = None) -> pl.DataFrame:
 
 def embedder_of(path: Path) -> str:
     """Return the digest of what made the vectors."""
-    return (pq.read_schema(path).metadata or {}).get(EMBEDDER, b"").decode()
+    metadata: dict[bytes, bytes] = pq.read_schema(path).metadata or {}
+    return metadata.get(EMBEDDER, b"").decode()
 
 
 def no_traffic() -> pl.DataFrame:

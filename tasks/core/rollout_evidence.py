@@ -63,13 +63,16 @@ class RolloutEvidence:
     def observe(self, record: AnswerRecord) -> None:
         """Count an answer of this rollout; others are passed over."""
         for seen in self._keep(record):
-            self._add(self._count, seen)
+            if seen.at < self._steps[-1]:  # it ended before the step that has been taken meanwhile
+                self._recount()
+            else:
+                self._add(self._count, seen)
 
     def next_step(self, rollout: RolloutDocument) -> None:
         """Go on with the same rollout at its next share."""
         self.rollout = rollout
         self._steps = [datetime.fromisoformat(step) for step in rollout.steps]
-        self._count = self._count.next_step()
+        self._recount()  # answers that ended since the step was taken belong to it
 
     def hear(self, opinions: Mapping[str, float]) -> bool:
         """Take in all that was said so far; return whether it says anything new about these answers."""

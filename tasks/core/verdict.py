@@ -22,7 +22,7 @@ LABELS = {
     "abstained": "Declined answers",
     "probe": "General knowledge",
     "question_embedding": "Meaning of the questions",
-    "quality": "Good answers",
+    "quality": "Quality",
     "latency_s": "Seconds to answer",
     "cost": "Processor seconds",
 }

@@ -191,10 +191,10 @@ class Pages:
             return Response(status_code=400)
         session = self._sessions.open(form.get("key", ""))
         if session is None:
-            error = ApiError(
+            unknown = ApiError(
                 401, "This is no key of an admin.", "authentication_error", "invalid_api_key", headers=_BEARER
             )
-            return _refused(request, error, next_=form.get("next", "/"))
+            return _refused(request, unknown, next_=form.get("next", "/"))
         reply = RedirectResponse(_local(form.get("next", "/")), 303, headers=MOVED)
         self._set_cookie(request, reply, session)
         return reply

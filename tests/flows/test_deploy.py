@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from flows.cli import app
 from flows.deploy import begin, deploy_config, finish_rollout, roll_back
 from flows.status import read_status, status_text
 from tasks.adapters.deployments import Deployments
@@ -100,3 +102,17 @@ def test_a_rollout_is_finished_by_hand_and_without_one_there_is_nothing_to_finis
     begin(loop.settings, second, "ab", "again")
     assert f"The champion is {second[:12]}" in finish_rollout(loop.settings, "clear")
     assert champion(loop) == second
+
+
+def test_the_status_can_be_watched(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("flows.cli.time.sleep", sleep)
+    shown = CliRunner().invoke(app, ["status", "--watch", "--every", "3"])
+    assert looks == [3, 3]
+    assert shown.output.count("champion") >= 2, shown.output

@@ -53,12 +53,18 @@ def test_a_service_is_told_when_it_answers_and_one_that_needs_it_starts_then(tmp
         services.end()
 
 
+def newcomers(before: set[psutil.Process]) -> list[psutil.Process]:
+    """Return the descendants of this process that were not there before."""
+    return [child for child in psutil.Process().children(recursive=True) if child not in before]
+
+
 def test_no_descendant_is_left_not_even_one_with_a_session_of_its_own(tmp_path: Path) -> None:
+    before = set(newcomers(set()))
     services = Services([python("parent", tmp_path, PARENT, "import time; time.sleep(600)")], lambda _: None)
     children: list[psutil.Process] = []
 
     def has_grandchild() -> bool:
-        children[:] = psutil.Process().children(recursive=True)
+        children[:] = newcomers(before)
         return len(children) == 2
 
     tend(services, has_grandchild)
@@ -69,10 +75,12 @@ def test_no_descendant_is_left_not_even_one_with_a_session_of_its_own(tmp_path: 
 def test_one_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.adapters.services.GRACE_S", 0.2)
     monkeypatch.setattr("tasks.adapters.services.KILL_S", 0.5)
+    before = set(newcomers(set()))
     services = Services([python("stubborn", tmp_path, STUBBORN)], lambda _: None)
     tend(services, lambda: services.are_up)
     time.sleep(0.5)  # until it ignores the signal
-    children = psutil.Process().children()
+    children = newcomers(before)
+    assert children
     started = time.monotonic()
     services.end()
     assert time.monotonic() - started < 10

@@ -70,6 +70,18 @@ def test_the_same_holds_over_steps() -> None:
     assert sum(again.requests.values()) == 300
 
 
+def test_an_answer_counts_at_the_step_it_ended_in_whenever_it_is_heard_of() -> None:
+    made = records(600)
+    second = document(steps=[START.isoformat(), (START + timedelta(seconds=299.5)).isoformat()])
+    live = fed([*made[:290], *made[300:320]])  # the step was taken ten answers ago, elsewhere
+    live.next_step(second)
+    for record in [*made[290:300], *made[320:]]:
+        live.observe(record)
+    again = RolloutEvidence.rebuilt(second, made)
+    assert again.requests == live.requests
+    assert again.decide() == live.decide()
+
+
 def test_a_step_without_answers_yet_has_its_own_count() -> None:
     second = document(steps=[START.isoformat(), (START + timedelta(hours=1)).isoformat()])
     assert RolloutEvidence.rebuilt(second, records(100)).requests == {"candidate": 0, "champion": 0}
