@@ -103,7 +103,9 @@ def why(model: Annotated[str, typer.Argument(help="champion, candidate, or a mod
 def review(
     days: Annotated[float, typer.Option(min=0, help="How far back to look.")] = 7,
     limit: Annotated[int, typer.Option(min=1, help="How many answers.")] = 20,
-    drifted: Annotated[Path | None, typer.Option(help="JSON list of answer ids whose topic has drifted.")] = None,
+    drifted: Annotated[
+        Path | None, typer.Option(help="JSON list of answer ids; else those of the last window.")
+    ] = None,
     show: Annotated[bool, typer.Option("--list", help="Print the queue and ask nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the queue for programs and ask nothing.")] = False,
     answer: Annotated[str, typer.Option(metavar="ID", help="Label this answer and ask nothing.")] = "",
