@@ -34,6 +34,8 @@ class Untold:
     news: list[ChampionNews]
     position: bytes | None
     """As the store holds it."""
+    since: int
+    """Number of the entry that was told last."""
     upto: int
     """Number of the newest entry."""
 
@@ -44,13 +46,15 @@ def read_untold(store: Store) -> Untold:
     number = _parse(store, position).number
     entries = list(ledger.after(number))
     found = (champion_news(entry, _cause(ledger, entry)) for entry in entries)
-    return Untold([news for news in found if news], position, entries[-1].number if entries else number)
+    upto = entries[-1].number if entries else number
+    return Untold([news for news in found if news], position, number, upto)
 
 
 def claim(store: Store, untold: Untold) -> bool:
     """Return whether it is the caller's to tell this news; False where another one has taken some of it."""
-    after = canonical(Told(number=untold.upto).model_dump())
-    return after == untold.position or store.compare_and_swap(KEY, untold.position, after)
+    if untold.upto == untold.since:
+        return True
+    return store.compare_and_swap(KEY, untold.position, canonical(Told(number=untold.upto).model_dump()))
 
 
 def _cause(ledger: Ledger, entry: Entry) -> Entry | None:
