@@ -103,7 +103,9 @@ def why(model: Annotated[str, typer.Argument(help="champion, candidate, or a mod
 def review(
     days: Annotated[float, typer.Option(min=0, help="How far back to look.")] = 7,
     limit: Annotated[int, typer.Option(min=1, help="How many answers.")] = 20,
-    drifted: Annotated[Path | None, typer.Option(help="JSON list of answer ids whose topic has drifted.")] = None,
+    drifted: Annotated[
+        Path | None, typer.Option(help="JSON list of answer ids; else those of the last window.")
+    ] = None,
     show: Annotated[bool, typer.Option("--list", help="Print the queue and ask nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the queue for programs and ask nothing.")] = False,
     answer: Annotated[str, typer.Option(metavar="ID", help="Label this answer and ask nothing.")] = "",
@@ -182,6 +184,7 @@ def deploy(
         from flows.deploy import begin, finish_rollout
 
         typer.echo(finish_rollout(Settings(), reason) if finish else begin(Settings(), version, strategy, reason))
+        _tell_news()
 
 
 @app.command(epilog="Example: ratchet rollback --reason 'wrong prices'")
@@ -194,6 +197,14 @@ def rollback(
         from flows.deploy import roll_back
 
         typer.echo(roll_back(Settings(), to, reason))
+        _tell_news()
+
+
+def _tell_news() -> None:
+    """Tell who serves now, once the person knows: Prefect takes seconds to load."""
+    from flows.news import tell_news_here
+
+    tell_news_here(Settings())
 
 
 @app.command(epilog="Example: ratchet monitor --since 2026-05-01 --until 2026-05-02")

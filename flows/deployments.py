@@ -5,7 +5,8 @@ pool, and a test holds the two together. The cool-down is the trigger's: the fir
 within the next COOL_DOWN_S are silent (Prefect's reactive trigger with threshold 1). That runs do not meet is the
 checkout's lock, which the kernel lets go of when its holder dies; a concurrency limit of Prefect's would keep its place
 for a run that was killed. Caveat: the cool-down lives in the server, which forgets it when its database is thrown away;
-a retrain on unchanged data ends in seconds, so that a needless one costs little.
+a retrain on unchanged data ends in seconds, so that a needless one costs little. The process that serves them follows
+the ledger too, and tells within seconds which version serves (flows/news.py).
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,9 @@ from prefect.types.entrypoint import EntrypointType
 
 from flows.events import DRIFT_DETECTED, RESOURCE
 from flows.monitor import monitor
+from flows.news import follow_beside
 from flows.retrain import retrain
+from tasks.settings import Settings
 
 COOL_DOWN_S = 3600
 NIGHTLY, ON_DEMAND, WATCH = "nightly", "on-demand", "every-15-minutes"
@@ -86,4 +89,5 @@ def deployments() -> Sequence[RunnerDeployment]:
 
 
 if __name__ == "__main__":
+    follow_beside(Settings())
     serve(*deployments(), pause_on_shutdown=False, print_starting_message=False)

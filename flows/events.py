@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from prefect.events import emit_event
+from prefect.settings import PREFECT_API_URL
 
 from tasks.adapters.webhook import post_alert
+from tasks.core.champion_news import ChampionNews
 from tasks.core.lineage import short
 from tasks.core.watch import Watch
 from tasks.settings import Settings
@@ -52,20 +54,21 @@ def drift_payload(watch: Watch, link: str) -> dict[str, object]:
     }
 
 
-def model_promoted(model: str, previous: str | None, settings: Settings) -> None:
-    """Tell that a version became the champion."""
-    tell(MODEL_PROMOTED, model, {"previous": previous}, settings)
-
-
-def model_rolled_back(model: str, left: str | None, reason: str, settings: Settings) -> None:
-    """Tell that an earlier version serves again; `left`: the one it replaces."""
-    tell(MODEL_ROLLED_BACK, model, {"left": left, "reason": reason}, settings)
+def champion_event(news: ChampionNews, settings: Settings) -> str:
+    """Tell that another version serves, and return the name of the event told."""
+    payload = {"reason": news.reason, "by": news.by, "at": news.at, "entry": news.entry}
+    if news.is_rollback:
+        tell(MODEL_ROLLED_BACK, news.model, {"left": news.left, **payload}, settings)
+        return MODEL_ROLLED_BACK
+    tell(MODEL_PROMOTED, news.model, {"previous": news.left, **payload}, settings)
+    return MODEL_PROMOTED
 
 
 def tell(event: str, model: str, payload: Mapping[str, object], settings: Settings) -> None:
-    """Emit the event to the Prefect API in use, and post it to the webhook where the settings name one."""
+    """Emit the event to the Prefect API in use, if one is, and post it to the webhook, if the settings name one."""
     resource = {"prefect.resource.id": RESOURCE, "prefect.resource.name": "Ratchet", "ratchet.model": model}
-    emit_event(event=event, resource=resource, payload=dict(payload))
+    if PREFECT_API_URL.value() is not None:  # else Prefect would start a server that nobody looks at
+        emit_event(event=event, resource=resource, payload=dict(payload))
     logger.info("event %s about %s", event, short(model))
     if settings.alert_webhook_url is not None:
         body = {"event": event, "model": model, "at": datetime.now(UTC).isoformat(timespec="seconds"), **payload}

@@ -15,6 +15,7 @@ from prefect.artifacts import create_link_artifact, create_table_artifact
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.events import watch_events
+from flows.news import tell_news
 from flows.runtime import NETWORK, Run, step
 from tasks.adapters.checkout_lock import Holder, hold
 from tasks.adapters.storage import open_store
@@ -52,12 +53,14 @@ def monitor(look: Look = Look()) -> list[str]:  # noqa: B008 (frozen)
     if look.model is not None and look.since is None:
         raise ConfigError("A look at one version needs times: give `since` too, or leave `model` empty.")
     with _watching(look) as run:
+        told = tell_news(run.settings) if run.is_tracked else []
         collect(run)
         drift(run)
         watch = read_watch(run)
         link = _link(run, watch)
         _publish(watch, link)
-        told = watch_events(watch, link, run.settings) if watch.number is not None else []
+        if watch.number is not None:
+            told += watch_events(watch, link, run.settings)
     return [*watch.lines(), f"report  {link}", *(f"event   {name}" for name in told)]
 
 

@@ -57,9 +57,17 @@ def running_api(home: Path) -> str | None:
     """Return the address of the API that `ratchet up` runs in this checkout, where it answers."""
     try:
         address = (home / NOTE).read_text(encoding="utf-8").strip()
-        return address if httpx.get(f"{address}/health", timeout=5).status_code == httpx.codes.OK else None
-    except (OSError, httpx.HTTPError, httpx.InvalidURL):
+    except OSError:
         return None
+    return address if answers(address) else None
+
+
+def answers(address: str) -> bool:
+    """Return whether a Prefect API answers at the address."""
+    try:
+        return httpx.get(f"{address.rstrip('/')}/health", timeout=5).status_code == httpx.codes.OK
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return False
 
 
 def _start(port: int, folder: Path) -> subprocess.Popen[bytes]:
@@ -87,12 +95,10 @@ def _start(port: int, folder: Path) -> subprocess.Popen[bytes]:
 def _wait(address: str, server: subprocess.Popen[bytes] | None) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{address}/health", timeout=5).status_code == httpx.codes.OK:
-                return
-        except httpx.HTTPError:
-            if server is None or server.poll() is not None:
-                break
+        if answers(address):
+            return
+        if server is None or server.poll() is not None:
+            break
         time.sleep(POLL_S)
     raise ExternalError(
         f"No Prefect API answers at {address}: start it, or unset PREFECT_API_URL to use a private one."

@@ -8,7 +8,7 @@ of a killed run can lack it, a lookup costs two reads, and what was left half do
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from tasks.adapters.storage import Store
 from tasks.core.errors import DataError, ExternalError
@@ -55,13 +55,13 @@ class Ledger:
 
     def read(self, number: int) -> Entry:
         """Return entry `number`. Raises DataError where it is missing or damaged."""
-        data = self.store.get(object_name(number))
-        try:
-            return parse(data or b"")
-        except ValueError as error:
-            raise DataError(
-                f"{self.store.address}/{object_name(number)} {error}: restore it from a backup of the store."
-            ) from None
+        return self._parse(number, self.store.get(object_name(number)) or b"")
+
+    def after(self, number: int) -> Iterator[Entry]:
+        """Yield the entries that follow entry `number`, in order, at the cost of a read each and one more."""
+        while (data := self.store.get(object_name(number + 1))) is not None:
+            number += 1
+            yield self._parse(number, data)
 
     def entries(self) -> list[Entry]:
         """Return every entry in order."""
@@ -78,6 +78,14 @@ class Ledger:
         if sentence:
             raise DataError(f"{sentence} Restore the ledger of {self.store.address} from a backup.")
         return len(self._numbers())
+
+    def _parse(self, number: int, data: bytes) -> Entry:
+        try:
+            return parse(data)
+        except ValueError as error:
+            raise DataError(
+                f"{self.store.address}/{object_name(number)} {error}: restore it from a backup of the store."
+            ) from None
 
     def _numbers(self) -> list[int]:
         return [number for number in map(number_of, self.store.list("ledger/")) if number]

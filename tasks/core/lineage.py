@@ -15,6 +15,7 @@ from tasks.core.verdict import Verdict
 SCHEMA_VERSION = 1
 PointerName = Literal["champion", "candidate"]
 POINTERS: tuple[PointerName, ...] = ("champion", "candidate")
+BASE = "base"  # in the place of a digest where no version serves, but the base model itself
 
 
 class Fact(BaseModel):

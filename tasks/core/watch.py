@@ -55,7 +55,7 @@ class Part(BaseModel):
         if found.advice == "add_documents":
             return f"Add documents about {', '.join(found.missing_terms) or found.name}; none on offer holds them."
         if found.advice == "label" and found.label_rows:
-            return f"Label {len(found.label_rows)} answers: `ratchet review --drifted data/drift/drifted.json`."
+            return f"Label {len(found.label_rows)} answers: `ratchet review` has them."
         return ADVICE[found.advice]
 
 
@@ -84,6 +84,8 @@ class Watch(BaseModel):
     drift: DriftVerdict
     quality: Quality
     parts: list[Part]
+    drifted: list[str] = []
+    """Ids of the answers in these parts."""
 
     @property
     def matters(self) -> bool:

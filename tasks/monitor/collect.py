@@ -23,6 +23,7 @@ from pydantic import Field
 from tasks.adapters.files import write_json
 from tasks.core.answer_record import AnswerRecord
 from tasks.core.errors import ConfigError
+from tasks.core.lineage import BASE
 from tasks.core.served_traffic import is_watched, row_of
 from tasks.core.stage import Report, StageConfig
 from tasks.core.traffic import TrafficRow
@@ -31,7 +32,6 @@ from tasks.settings import Settings
 if TYPE_CHECKING:
     from tasks.adapters.storage import Store
 
-BASE = "base"
 WINDOW, FACTS = "window.parquet", "window.json"
 SETTLE_S = 10.0  # by then an answer is on disk
 

@@ -23,7 +23,7 @@ from pydantic import Field
 
 from tasks.adapters.files import write_json, write_text
 from tasks.core.drift import DriftConfig, DriftVerdict, Outcome, decide, vectors
-from tasks.core.lineage import short
+from tasks.core.lineage import BASE, short
 from tasks.core.stage import Report
 from tasks.core.triage import Rows, TriageConfig, triage
 from tasks.core.two_sample import Floats
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BASE = "base"
 WINDOW, FACTS = "window.parquet", "window.json"
 VERDICT, DRIFTED, PAGE = "verdict.json", "drifted.json", "report.html"
 WORKSPACE = "evidently"  # below `home`
@@ -113,6 +112,7 @@ def run(config: Config, collect: Path, out: Path, *, settings: Settings) -> Drif
         window = read_traffic(collect / WINDOW)
         basis = _basis(config, place, embedder_of(collect / WINDOW))
         verdict = decide(basis.reference, window, config, _history(config, place, facts), basis.apart)
+        parts = _parts(config, place, basis, window, verdict)
         watch = Watch(
             model=model,
             since=facts["since"],
@@ -121,11 +121,12 @@ def run(config: Config, collect: Path, out: Path, *, settings: Settings) -> Drif
             compared_with=basis.compared_with,
             drift=verdict,
             quality=quality_of(basis.reference, window, verdict),
-            parts=_parts(config, place, basis, window, verdict),
+            parts=parts,
+            drifted=_answers(parts, window),
         )
         page = render(watch, Picture(basis.reference, window, basis.apart, config.examples))
         report = _report(watch)
-        _write(out, watch, page, window, report)
+        _write(out, watch, page, report)
         if watch.number is not None:
             _remember(config, place, watch, page, collect / WINDOW, basis, window)
     return report
@@ -198,10 +199,15 @@ def _holding(missing: list[str], offered: list[tuple[Offer, set[str]]]) -> list[
     return [offer for offer, terms in offered if missing and 2 * sum(term in terms for term in missing) >= len(missing)]
 
 
-def _write(out: Path, watch: Watch, page: str, window: pl.DataFrame, report: DriftReport) -> None:
-    rows = [row for part in watch.parts for row in part.cluster.rows]
+def _answers(parts: list[Part], window: pl.DataFrame) -> list[str]:
+    """Return the ids of the answers in the parts."""
+    rows = [row for part in parts for row in part.cluster.rows]
+    return window["answer_id"].gather(rows).to_list() if rows else []
+
+
+def _write(out: Path, watch: Watch, page: str, report: DriftReport) -> None:
     write_json(out / VERDICT, {**watch.model_dump(mode="json"), "severity": report.severity, "matters": watch.matters})
-    write_json(out / DRIFTED, window["answer_id"].gather(rows).to_list() if rows else [])
+    write_json(out / DRIFTED, watch.drifted)
     write_text(out / PAGE, page)
 
 
@@ -247,7 +253,7 @@ def _report(watch: Watch) -> DriftReport:
         confirmed=by_state["confirmed"],
         unmeasured=by_state["unmeasured"],
         parts=len(watch.parts),
-        drifted=sum(part.cluster.size for part in watch.parts),
+        drifted=len(watch.drifted),
         quality=watch.quality.now,
         quality_before=watch.quality.before,
         quality_fell=watch.quality.has_fallen,

@@ -22,12 +22,12 @@ from tasks.adapters.live_engine import EngineLostError
 from tasks.core.answer_record import AnswerRecord
 from tasks.core.deployment import Heartbeat, RolloutDocument, now_text
 from tasks.core.errors import ExternalError, RatchetError
-from tasks.core.lineage import Pointer, short
+from tasks.core.lineage import BASE, Pointer, short
 from tasks.core.rollout import RolloutDecision
 from tasks.core.rollout_evidence import RolloutEvidence
 from tasks.serving.config import ServeConfig
 from tasks.serving.gateway import Exchange, Gateway
-from tasks.serving.model import BASE, ServedModel
+from tasks.serving.model import ServedModel
 from tasks.serving.probe import probe
 from tasks.serving.rollout_router import CANDIDATE, SHADOW, RolloutRouter
 from tasks.serving.router import CHAMPION, Arm

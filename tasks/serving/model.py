@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from tasks.adapters.live_engine import LiveEngine
 from tasks.core import prompt
 from tasks.core.errors import ConfigError, DataError
-from tasks.core.lineage import Manifest, short
+from tasks.core.lineage import BASE, Manifest, short
 from tasks.serving.config import ServeConfig
 from tasks.serving.search import Searcher
 from tasks.settings import Settings
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tasks.adapters.registry import Registry
     from tasks.adapters.retrieval import Retriever
 
-BASE = "base"
 ADAPTER, INDEX = "adapter", "index"
 
 

@@ -1,7 +1,7 @@
 """Review: read the window, find the answers worth a label, keep the labels. For the terminal and the gateway's page.
 
 Reads records and feedback where `RATCHET_RECORDS_URL` and `RATCHET_FEEDBACK_URL` say, a running gateway's open
-journal included. Memory holds the window's answers.
+journal included, and what has drifted where `RATCHET_STORE_URL` says. Memory holds the window's answers.
 """
 
 import json
@@ -12,8 +12,11 @@ from pathlib import Path
 
 from tasks.adapters.feedback_box import FeedbackBox, read_feedback
 from tasks.adapters.record_log import answers_of, find_record, read_hours
+from tasks.adapters.registry import Registry
 from tasks.adapters.storage import open_store
+from tasks.adapters.watch_log import WatchLog
 from tasks.core.errors import ConfigError, DataError
+from tasks.core.lineage import BASE
 from tasks.core.records import Feedback
 from tasks.core.review_queue import Label, ReviewItem, item_for, labelled, review_queue
 from tasks.serving.recording import record_place, redactor_of
@@ -32,12 +35,21 @@ class Review:
         self.feedback = open_store(self.settings.feedback_url, self.settings.s3_endpoint_url)
 
     def queue(self, days: float, limit: int, drifted: Path | None = None) -> list[ReviewItem]:
-        """Return the answers of the last `days` to label. Raises ConfigError for a file that is no list of ids."""
+        """Return the answers of the last `days` to label. Raises ConfigError for a file that is no list of ids.
+
+        drifted: such a list; without it, the one that the monitor's last verdict on the champion holds.
+        """
         since = self.now - timedelta(days=days)
         frames = read_hours(self.place, since, self.now)
         answers = (answer for frame in frames for answer in answers_of(frame))
-        ids = _ids(drifted) if drifted else frozenset[str]()
+        ids = _ids(drifted) if drifted else self._last_drifted()
         return review_queue(answers, read_feedback(self.feedback, since), drifted=ids, limit=limit)
+
+    def _last_drifted(self) -> frozenset[str]:
+        store = open_store(self.settings.store_url, self.settings.s3_endpoint_url)
+        pointer = Registry(store).pointer("champion")
+        verdicts = WatchLog(store, pointer.model if pointer else BASE).last(1)
+        return frozenset(verdicts[0].drifted if verdicts else ())
 
     def item(self, answer_id: str) -> ReviewItem:
         """Return one answer to label. Raises DataError where it is not recorded."""

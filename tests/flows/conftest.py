@@ -5,9 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -58,11 +60,15 @@ class Checkout:
     environment: dict[str, str] = field(default_factory=dict)
 
     def start(
-        self, *arguments: str, into: TextIO | int = subprocess.PIPE, within: Sequence[str] = ()
+        self,
+        *arguments: str,
+        into: TextIO | int = subprocess.PIPE,
+        within: Sequence[str] = (),
+        module: str = "flows",
     ) -> subprocess.Popen[str]:
         """Start `ratchet ARGUMENTS` here, its output going `into` a file or a pipe, `within` another command."""
         return subprocess.Popen(
-            [*within, sys.executable, "-m", "flows", *arguments],
+            [*within, sys.executable, "-m", module, *arguments],
             cwd=self.root,
             env={**os.environ, **self.environment},
             stdout=into,
@@ -101,6 +107,37 @@ class Checkout:
         path = self.root / "configs" / group / f"{name}.yaml"
         current = yaml.safe_load(path.read_text()) or {}
         path.write_text(yaml.safe_dump({**current, **values}, sort_keys=False))
+
+
+@dataclass
+class Hook:
+    """A webhook, and what was posted to it."""
+
+    url: str = ""
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    """A webhook on loopback."""
+    found = Hook()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            found.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        found.url = f"http://127.0.0.1:{server.server_port}/"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield found
+        server.shutdown()
+        thread.join()
 
 
 def wait_for(condition: Callable[[], bool], message: str, longest_s: float) -> None:

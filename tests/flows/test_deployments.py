@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -18,12 +19,19 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.deployments import COOL_DOWN_S, deployments
+from flows.events import MODEL_PROMOTED as PROMOTED
+from flows.events import MODEL_ROLLED_BACK as ROLLED_BACK
 from flows.session import Request
 from flows.up import PREFECT, services
+from tasks.adapters.deployments import Deployments
+from tasks.adapters.registry import Registry
 from tasks.adapters.services import Services
+from tasks.adapters.storage import open_store
+from tasks.core.deployment import DeployConfig
 from tasks.settings import Settings
+from tests.tasks.conftest import GOOD, Loop, load_bench
 
-from .conftest import wait_for  # type: ignore[import-not-found]
+from .conftest import Checkout, Hook, wait_for  # type: ignore[import-not-found]
 
 EVENTS = """
 import sys, time
@@ -111,6 +119,44 @@ def test_seven_drift_events_start_one_retrain_that_knows_what_drifted(
     assert (request.slices, request.add_packages, request.add_paths) == (["scipy, stats", "norm"], ["scipy"], [])
     assert request.use_feedback
     assert request.wait
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_the_terminal_and_what_up_serves_tell_prefect_who_serves(
+    client: SyncPrefectClient, workdir: Path, hook: Hook, repository: Path
+) -> None:
+    settings = Settings()
+    loop = Loop(settings, load_bench(repository, "gate"))
+    loop.curate()
+    first, second = (loop.turn(GOOD, seed=seed).candidate for seed in (0, 1))
+    environment = {"PYTHONPATH": str(repository), "RATCHET_ALERT_WEBHOOK_URL": hook.url}
+    checkout = Checkout(workdir, {**environment, "PREFECT_API_URL": str(client.api_url)})
+    (workdir / "configs").symlink_to(repository / "configs")
+    checkout.ratchet("rollback", "--reason", "wrong prices")
+    said = [(PROMOTED, first), (PROMOTED, second), (ROLLED_BACK, first)]
+    assert [(told["event"], told["model"]) for told in hook.bodies] == said
+    wait_for(lambda: champion_events(client) == said, "Prefect was not told", 20)
+    serving = checkout.start(module="flows.deployments")
+    try:
+        deployments = Deployments(Registry(open_store(settings.store_url)))
+        rollout = deployments.announce(second, DeployConfig(strategy="canary"), reason="", by="test")
+        assert rollout is not None
+        deployments.end(rollout, "finished", "better", "gateway g")
+        said.append((PROMOTED, second))
+        wait_for(lambda: champion_events(client) == said, "the canary's end was not told", 60)
+    finally:
+        serving.terminate()
+        serving.communicate(timeout=60)
+    assert len(hook.bodies) == 4
+
+
+def champion_events(client: SyncPrefectClient) -> list[tuple[str, str]]:
+    """Return what Prefect knows about who serves, the oldest event first."""
+    chosen = {"filter": {"event": {"name": [PROMOTED, ROLLED_BACK]}, "order": "ASC"}, "limit": 50}
+    found = httpx.post(f"{client.api_url}events/filter", json=chosen, timeout=30).json()["events"]
+    return [(event["event"], event["resource"]["ratchet.model"]) for event in found]
 
 
 def emit(repository: Path, address: str) -> None:

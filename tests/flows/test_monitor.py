@@ -1,12 +1,8 @@
 """The monitor's flow over real records, stages and Prefect: what it says, shows and sends."""
 
-import json
 import random
 import shutil
-import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -25,6 +21,8 @@ from tasks.core.answer_record import AnswerRecord
 from tasks.core.served_traffic import row_of
 from tasks.settings import Settings
 
+from .conftest import Hook  # type: ignore[import-not-found]
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -34,29 +32,6 @@ pytestmark = [
 MODULES = ("json", "csv", "shutil", "glob", "gzip", "pickle", "string", "base64")
 USUAL = [f"What does {m}.{name} return?" for m in MODULES for name in ("open", "dumps", "join", "copy", "match")]
 NEW = [f"How does colorsys convert {a} to {b}?" for a in ("rgb", "hls", "yiq", "hsv") for b in ("rgb", "hls", "yiq")]
-
-
-class Hook(BaseHTTPRequestHandler):
-    bodies: list[dict] = []  # noqa: RUF012 (one server, one list)
-
-    def do_POST(self) -> None:
-        self.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def hook() -> Iterator[str]:
-    server = HTTPServer(("127.0.0.1", 0), Hook)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
-    thread.join()
 
 
 def answers(questions: list[str], rows: int, seed: int, *, good: float) -> list[AnswerRecord]:
@@ -77,13 +52,13 @@ def answers(questions: list[str], rows: int, seed: int, *, good: float) -> list[
 
 
 @pytest.fixture
-def settings(workdir: Path, repository: Path, hook: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(workdir: Path, repository: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A checkout whose base model has served usual questions, and lately others too."""
     shutil.copytree(repository / "configs", "configs")
     config = Path("configs/monitor/drift.yaml")
     offers = {"min_rows": 100, "offers": [{"packages": ["colorsys"]}]}
     config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), **offers}))
-    monkeypatch.setenv("RATCHET_ALERT_WEBHOOK_URL", hook)
+    monkeypatch.setenv("RATCHET_ALERT_WEBHOOK_URL", hook.url)
     monkeypatch.setenv("PYTHONPATH", str(repository))
     settings = Settings()
     rows = [row_of(answer, None) for answer in answers(USUAL, 300, 1, good=0.95)]
@@ -97,7 +72,7 @@ def settings(workdir: Path, repository: Path, hook: str, monkeypatch: pytest.Mon
     return settings
 
 
-def test_a_new_topic_is_said_shown_and_sent(settings: Settings) -> None:
+def test_a_new_topic_is_said_shown_and_sent(settings: Settings, hook: Hook) -> None:
     with prefect_test_harness(server_startup_timeout=120):
         from flows.monitor import monitor
 
@@ -112,7 +87,7 @@ def test_a_new_topic_is_said_shown_and_sent(settings: Settings) -> None:
     assert "SUSPECTED" in said
     assert "Add documents: colorsys." in said
     assert "ratchet.drift.detected" in said
-    (sent,) = Hook.bodies
+    (sent,) = hook.bodies
     assert (sent["event"], sent["severity"], sent["packages"]) == ("ratchet.drift.detected", "high", ["colorsys"])
     page = Path(sent["report"].removeprefix("file://"))
     assert "colorsys" in page.read_text()

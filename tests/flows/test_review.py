@@ -13,13 +13,18 @@ from typer.testing import CliRunner, Result
 from flows.cli import app
 from tasks.adapters.feedback_box import FeedbackBox, read_feedback
 from tasks.adapters.storage import open_store
+from tasks.adapters.watch_log import WatchLog
+from tasks.core.drift import DriftVerdict
 from tasks.core.feedback_rules import Opinion
+from tasks.core.lineage import BASE
+from tasks.core.watch import Quality, Watch
 from tasks.curate import ingest as ingest_stage
 from tasks.serving.recording import Recorder, record_place
 from tasks.settings import Settings
 from tests.tasks.answers import REDACTOR, answer
 
 NOW = datetime.now(UTC)
+AT = NOW.isoformat()
 DOCUMENT = "# Refunds\n\nA refund takes three days."
 
 
@@ -124,6 +129,28 @@ def test_drifted_answers_come_from_a_list_of_ids(served: Served, workdir: Path) 
     assert "Its topic has drifted." in ratchet("--list", "--drifted", "drifted.json").output
     (workdir / "drifted.json").write_text('{"a1": 1}')
     assert "is no JSON list of answer ids" in ratchet("--list", "--drifted", "drifted.json", code=2).output
+
+
+def test_the_last_verdict_says_which_answers_have_drifted(served: Served, workdir: Path) -> None:
+    for name, question in (("a1", "How long?"), ("a2", "Who pays?"), ("a3", "Which lamp?")):
+        served.serve(name, question)
+    assert ratchet("--list").output == "No answer is worth a label now.\n"
+    said_to_have_drifted(served.settings, 1, "a1", "a2")
+    said_to_have_drifted(served.settings, 2, "a2", "of another month")
+    items = json.loads(ratchet("--json").output)
+    assert [(item["answer_id"], item["reasons"]) for item in items] == [("a2", ["Its topic has drifted."])]
+    (workdir / "mine.json").write_text('["a3"]')
+    assert [i["answer_id"] for i in json.loads(ratchet("--json", "--drifted", "mine.json").output)] == ["a3"]
+
+
+def said_to_have_drifted(settings: Settings, number: int, *answer_ids: str) -> None:
+    """Keep the verdict that the monitor gives on the base model where these answers have drifted."""
+    verdict = DriftVerdict(outcome="SUSPECTED", headline="", reasons=[], rows=(300, 300), findings=[])
+    watch = Watch(
+        model=BASE, since=AT, until=AT, number=number, compared_with="served", drift=verdict, parts=[],
+        quality=Quality(before=None, now=None, has_fallen=False), drifted=list(answer_ids),
+    )  # fmt: skip
+    WatchLog(open_store(settings.store_url), BASE).append(watch, "page")
 
 
 def test_one_answer_is_labelled_without_questions(served: Served) -> None:

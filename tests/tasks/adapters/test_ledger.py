@@ -22,6 +22,15 @@ def test_entries_are_appended_in_order_and_found_again(store: Store) -> None:
     assert ledger.verify() == 2
 
 
+def test_entries_are_read_on_from_any_number(store: Store) -> None:
+    ledger = Ledger(store)
+    assert list(ledger.after(0)) == []
+    first, second = (ledger.append("run", key, {}, at=AT) for key in ("a", "b"))
+    assert list(ledger.after(0)) == [first, second]
+    assert list(ledger.after(1)) == [second]
+    assert list(ledger.after(2)) == []
+
+
 def test_the_same_key_is_appended_once_whatever_comes_with_it(store: Store) -> None:
     ledger = Ledger(store)
     first = ledger.append("run", "a", {"try": 1}, at=AT)

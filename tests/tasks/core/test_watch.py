@@ -84,7 +84,7 @@ def test_only_documents_that_are_asked_for_are_wanted_each_once() -> None:
 def test_a_recommendation_names_the_documents_or_the_terms_that_none_holds() -> None:
     assert part("add_documents", Offer(packages=["scipy"])).recommendation == "Add documents: scipy."
     assert "about scipy; none on offer" in part("add_documents").recommendation
-    assert part("label", label_rows=[1, 2]).recommendation.startswith("Label 2 answers: `ratchet review --drifted")
+    assert part("label", label_rows=[1, 2]).recommendation.startswith("Label 2 answers: `ratchet review`")
     assert part("retrain").recommendation.startswith("Retrain")
 
 

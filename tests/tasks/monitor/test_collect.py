@@ -9,9 +9,10 @@ from tasks.adapters.traffic_table import TRAFFIC_SCHEMA, read_traffic
 from tasks.adapters.watch_log import WatchLog
 from tasks.core.drift import DriftVerdict
 from tasks.core.errors import ConfigError
+from tasks.core.lineage import BASE
 from tasks.core.records import Feedback
 from tasks.core.watch import Quality, Watch
-from tasks.monitor.collect import BASE, watched_model
+from tasks.monitor.collect import watched_model
 
 from ..answers import answer  # type: ignore[import-not-found]  # noqa: TID252
 from .conftest import MODEL, NOW, USUAL, Traffic, clock, served  # type: ignore[import-not-found]

@@ -75,6 +75,8 @@ def test_a_new_topic_is_suspected_then_confirmed_and_its_part_says_what_is_missi
     assert found.wanted().model_dump() == {"packages": [], "paths": offers[1]["paths"]}
     ids = json.loads((traffic.settings.data / "drift/drifted.json").read_text())
     assert second.drifted == len(ids) > 30
+    (kept,) = WatchLog(open_store(traffic.settings.store_url), MODEL).last(1)
+    assert kept.drifted == ids, "whoever reviews finds them in the store"
     assert sum(name.startswith("1002-") for name in ids) >= 0.9 * len(ids)
 
 

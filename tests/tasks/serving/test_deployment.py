@@ -23,10 +23,10 @@ from tasks.core.answer_record import AnswerRecord
 from tasks.core.deployment import DeployConfig, RolloutDocument
 from tasks.core.errors import DataError
 from tasks.core.golden import Golden
-from tasks.core.lineage import BaseFact, Manifest, PromptFact
+from tasks.core.lineage import BASE, BaseFact, Manifest, PromptFact
 from tasks.core.rollout import RolloutRule, Watch
 from tasks.serving.deployment import Deployment, open_champion
-from tasks.serving.model import BASE, ServedModel
+from tasks.serving.model import ServedModel
 from tasks.serving.rollout_router import RolloutRouter
 
 from .conftest import AT, FakeEngine, Live, Start, served

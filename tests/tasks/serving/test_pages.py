@@ -9,6 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
+from tasks.adapters.storage import open_store
+from tasks.adapters.watch_log import WatchLog
+from tasks.core.drift import DriftVerdict
+from tasks.core.lineage import BASE
+from tasks.core.watch import Quality, Watch
 from tasks.serving.sessions import COOKIE
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
@@ -97,6 +102,21 @@ def test_signing_out_ends_the_session_in_every_window(house: Any) -> None:
         assert browser.post("/sign-out", data={"token": "0" * 64}).status_code == 403
         assert browser.post("/sign-out", data={"token": token}).status_code == 303
         assert other.get("/").status_code == 401
+
+
+def test_answers_of_a_drifted_topic_are_on_the_review_page(house: Any) -> None:
+    usual, drifted = house.ask("What is the default?"), house.ask("How does colorsys convert?")
+    assert house.recorder.flush()
+    verdict = DriftVerdict(outcome="SUSPECTED", headline="", reasons=[], rows=(300, 300), findings=[])
+    watch = Watch(
+        model=BASE, since="", until="", number=1, compared_with="served", drift=verdict, parts=[],
+        quality=Quality(before=None, now=None, has_fallen=False), drifted=[drifted],
+    )  # fmt: skip
+    WatchLog(open_store(house.settings.store_url), BASE).append(watch, "page")
+    page = house.live.get("/review", house.live.admin).text
+    assert f'value="{drifted}"' in page
+    assert "Its topic has drifted." in page
+    assert usual not in page
 
 
 def test_a_label_posted_through_the_page_is_kept_and_leaves_the_queue(house: Any) -> None:
