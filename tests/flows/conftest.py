@@ -76,10 +76,10 @@ class Checkout:
             text=True,
         )
 
-    def ratchet(self, *arguments: str, code: int = 0, within: Sequence[str] = ()) -> str:
+    def ratchet(self, *arguments: str, code: int = 0, within: Sequence[str] = (), timeout_s: float = 900) -> str:
         """Run `ratchet ARGUMENTS` here, check its exit code and return what it printed."""
         process = self.start(*arguments, within=within)
-        output, _ = process.communicate(timeout=900)
+        output, _ = process.communicate(timeout=timeout_s)
         assert process.returncode == code, output[-6000:]
         return output
 
