@@ -23,7 +23,7 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.sorting import DeploymentSort
+from prefect.client.schemas.sorting import DeploymentSort, FlowRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.demo_page import Chapter, Quality, Story, write_story
@@ -103,7 +103,8 @@ class _Demo:
     def tell(self) -> None:
         champion = self._champion()
         usual, package = usual_questions(self.sandbox.registry(), champion), self._package()
-        new = topic_questions(package)
+        right = self.traffic.right = topic_questions(package)
+        new = sorted(right)
         self.usual_days(champion, usual)
         watch = self.new_topic(champion, usual, new, package)
         run = self.event(watch)
@@ -126,7 +127,10 @@ class _Demo:
 
     def new_topic(self, champion: str, usual: list[str], new: list[str], package: str) -> Watch:
         with self._chapter("A new topic") as chapter:
-            chapter.add(f"Every other question is now about {package}, of which the champion has no document.")
+            chapter.add(
+                f"Every other question is now about {package}, of which the champion has no document, and who asks it "
+                "says by thumbs up or down whether the answer was right."
+            )
             mixed = [*usual, *self.rng.choices(new, k=len(usual))]
             for _ in range(MOST_LOOKS):
                 self._ask_a_window(mixed)
@@ -300,7 +304,7 @@ class _Demo:
         chosen = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
 
         def is_there() -> bool:
-            found[:] = self.client.read_flow_runs(deployment_filter=chosen, limit=10)
+            found[:] = self.client.read_flow_runs(deployment_filter=chosen, limit=10, sort=FlowRunSort.ID_DESC)
             return bool(found)
 
         self._until(is_there, EVENT_S)

@@ -1,10 +1,14 @@
-"""People who ask, for the demo: the usual questions, those of a new topic, and many askers at once over HTTP."""
+"""People who ask, for the demo: the usual questions, those of a new topic, and many askers at once over HTTP.
+
+Who asks about the new topic says what came of it, by `/v1/feedback`: thumbs up where the answer holds what the topic's
+documentation says, else down.
+"""
 
 import asyncio
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +16,7 @@ import httpx
 
 from tasks.adapters.registry import Registry
 from tasks.core.errors import ExternalError
+from tasks.core.golden import holds
 from tasks.core.sources import PackageReference
 
 AT_ONCE = 8  # so that no answer waits long enough to count as slow
@@ -32,8 +37,8 @@ def usual_questions(registry: Registry, champion: str) -> list[str]:
         return sorted(set(read_traffic(path)["question"].to_list()))
 
 
-def topic_questions(package: str) -> list[str]:
-    """Return questions about an installed package that its documentation answers."""
+def topic_questions(package: str) -> dict[str, str]:
+    """Return questions about an installed package, and for each the answer that its documentation gives."""
     from tasks.adapters.sources.python_reference import Limits, read_reference
     from tasks.core.questions import ask
 
@@ -41,17 +46,20 @@ def topic_questions(package: str) -> list[str]:
     limits = Limits(source.max_per_module, source.max_document_chars)
     corpus = read_reference(source.kind, source.packages, source.is_wanted, limits, {})
     asked = ask(corpus, unanswerable_share=0.0, held_out_share=source.held_out_share, limit=source.max_conversations)
-    return sorted({question.wording.text for question in asked})
+    return {question.wording.text: question.draft.answer for question in asked}
 
 
 @dataclass
 class Traffic:
-    """Questions put to a gateway, each by one of many askers. `counts`: answers by model, "abstained" among them."""
+    """Questions put to a gateway, each by one of many askers."""
 
     gateway: str
     key: str
     rng: random.Random
+    right: Mapping[str, str] = field(default_factory=dict)
+    """The right answer to questions whose askers say what they think of theirs."""
     counts: Counter[str] = field(default_factory=Counter)
+    """Answers by model."""
 
     def ask(self, questions: Sequence[str], on_answer: Callable[[], None], *, until: Callable[[], bool]) -> int:
         """Ask one after the other, many at once, as long as `until` is false; return how many were answered.
@@ -100,4 +108,11 @@ class Traffic:
             raise ExternalError(f"The gateway at {self.gateway} answered with status {reply.status_code}.")
         said = reply.json()
         self.counts[said["model"]] += 1
-        self.counts["abstained"] += said["choices"][0]["message"]["abstained"]
+        if question in self.right:
+            is_right = holds(said["choices"][0]["message"]["content"], self.right[question])
+            await self._judge(http, said["id"], "up" if is_right else "down")
+
+    async def _judge(self, http: httpx.AsyncClient, answer_id: str, thumb: str) -> None:
+        reply = await http.post("/v1/feedback", json={"answer_id": answer_id, "thumb": thumb})
+        if reply.status_code != httpx.codes.CREATED:
+            raise ExternalError(f"The gateway at {self.gateway} took feedback with status {reply.status_code}.")
