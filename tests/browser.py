@@ -25,6 +25,22 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
+def local_page(browser: Any, file: Path, **options: Any) -> tuple[Any, list[str]]:
+    """Open a file as a person does, with no network; return the page, and what it asked for or complained of."""
+    address, strays = file.absolute().as_uri(), list[str]()
+    context = browser.new_context(offline=True, **options)
+    page = context.new_page()
+    page.on("request", lambda request: strays.append(request.url) if request.url != address else None)
+    _note_troubles(page, strays)
+    page.goto(address)
+    return page, strays
+
+
+def is_too_wide(page: Any) -> bool:
+    """Return whether a page must be scrolled sideways."""
+    return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
+
+
 def closed_page(browser: Any, url: str, **options: Any) -> tuple[Any, list[str]]:
     """Return a page that can load from `url` alone, and the list to which whatever else it asks for is added."""
     strays: list[str] = []
@@ -40,6 +56,10 @@ def closed_page(browser: Any, url: str, **options: Any) -> tuple[Any, list[str]]
 
     context.route("**/*", guard)
     page = context.new_page()
+    _note_troubles(page, strays)
+    return page, strays
+
+
+def _note_troubles(page: Any, strays: list[str]) -> None:
     page.on("pageerror", lambda error: strays.append(f"script error: {error}"))
     page.on("console", lambda said: strays.append(said.text) if said.type in ("error", "warning") else None)
-    return page, strays

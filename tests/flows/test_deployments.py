@@ -14,7 +14,7 @@ import pytest
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -29,10 +29,12 @@ from tasks.adapters.services import Services
 from tasks.adapters.storage import open_store
 from tasks.core.deployment import DeployConfig
 from tasks.settings import Settings
+from tests.browser import chromium, closed_page
 from tests.tasks.conftest import GOOD, Loop, load_bench
 
 from .conftest import Checkout, Hook, wait_for  # type: ignore[import-not-found]
 
+UI_MS = 60_000
 EVENTS = """
 import sys, time
 from flows.events import DRIFT_DETECTED, tell
@@ -150,6 +152,29 @@ def test_the_terminal_and_what_up_serves_tell_prefect_who_serves(
         serving.terminate()
         serving.communicate(timeout=60)
     assert len(hook.bodies) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_the_form_in_prefect_s_ui_starts_a_retrain(client: SyncPrefectClient, tmp_path: Path) -> None:
+    deployment, reason = deployments()[1].apply(), "new refund policy, typed into the form"
+    before = {run.id for run in runs_of(client, deployment)()}
+    with chromium() as browser:
+        address = str(client.api_url).removesuffix("/api/")
+        page, strays = closed_page(browser, address, viewport={"width": 1280, "height": 1500})
+        page.goto(f"/deployments/deployment/{deployment}/run")
+        field = page.locator(".schema-form-property", has_text="Why this run: kept in the ledger.").last
+        field.locator("textarea").fill(reason, timeout=UI_MS)
+        page.screenshot(path=tmp_path / "form.png", full_page=True)
+        page.click("button[type=submit]", timeout=UI_MS)
+        page.wait_for_selector("text=scheduled to start", timeout=UI_MS)
+        page.screenshot(path=tmp_path / "started.png", full_page=True)
+    (run,) = [run for run in runs_of(client, deployment)() if run.id not in before]
+    assert run.state_type == StateType.SCHEDULED
+    assert run.created_by is None or run.created_by.type != "AUTOMATION"
+    assert Request.model_validate(run.parameters["request"]).reason == reason
+    assert [stray for stray in strays if stray.startswith("http")] == []
 
 
 def champion_events(client: SyncPrefectClient) -> list[tuple[str, str]]:

@@ -1,8 +1,11 @@
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import polars as pl
 import pytest
+
+from tests.browser import chromium, is_too_wide, local_page
 
 from ..conftest import BAD, EQUAL, GOOD, Loop  # type: ignore[import-not-found]  # noqa: TID252
 
@@ -126,3 +129,20 @@ def test_every_bar_and_dot_lies_inside_its_picture(loop: Loop, gain: float) -> N
     dots = [float(x) for x in re.findall(r'cx="([\d.-]+)"', html)]
     assert len(dots) == 5
     assert all(0 <= x <= 340 for x in dots)
+
+
+@pytest.mark.slow
+def test_it_opens_from_a_folder_in_a_browser_on_a_desk_and_on_a_phone(loop: Loop, tmp_path: Path) -> None:
+    loop.turn(GOOD)
+    loop.turn(BAD, seed=1)
+    with chromium() as browser:
+        for name, width in (("desk", 1280), ("phone", 390)):
+            size = {"width": width, "height": 900}
+            note = loop.folder("promote") / "release_note.html"
+            page, strays = local_page(browser, note, viewport=size)
+            page.screenshot(path=tmp_path / f"note_{name}.png", full_page=True)
+            assert page.locator("svg").count() == 12
+            assert page.locator("svg").first.bounding_box()["width"] > 100
+            assert "Rejected" in page.inner_text("h1")
+            assert not is_too_wide(page)
+            assert strays == []

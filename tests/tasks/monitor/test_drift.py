@@ -9,6 +9,7 @@ from tasks.adapters.watch_log import WatchLog
 from tasks.core.errors import ExternalError
 from tasks.core.watch import Watch
 from tasks.monitor import drift as drift_stage
+from tests.browser import chromium, is_too_wide, local_page
 
 from .conftest import MODEL, NEW, NOW, USUAL, Traffic, clock, served  # type: ignore[import-not-found]
 
@@ -97,6 +98,26 @@ def test_the_page_says_it_in_words_and_needs_nothing_from_anywhere(
         assert words in page
     assert "http" not in page.replace("http-equiv", "")
     assert "<script" not in page
+
+
+@pytest.mark.slow
+def test_the_page_opens_from_a_folder_in_a_browser_on_a_desk_and_on_a_phone(
+    traffic: Traffic, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    traffic.refer(served(USUAL, 300, 0, NOW))
+    look(traffic, monkeypatch, 1, shifted(1))
+    look(traffic, monkeypatch, 2, shifted(2))
+    with chromium() as browser:
+        for name, width in (("desk", 1280), ("phone", 390)):
+            size = {"width": width, "height": 900}
+            report = traffic.settings.data / "drift/report.html"
+            page, strays = local_page(browser, report, viewport=size)
+            page.screenshot(path=tmp_path / f"drift_{name}.png", full_page=True)
+            assert "The traffic has changed" in page.inner_text("h1")
+            assert page.locator("svg").count() > 5
+            assert page.locator("svg").first.bounding_box()["width"] > 100
+            assert not is_too_wide(page)
+            assert strays == []
 
 
 def test_a_page_shows_what_users_wrote_as_text(traffic: Traffic, monkeypatch: pytest.MonkeyPatch) -> None:

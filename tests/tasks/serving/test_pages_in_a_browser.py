@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser import chromium, closed_page
+from tests.browser import chromium, closed_page, is_too_wide
 
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
@@ -22,10 +22,6 @@ def sign_in(page: Any, house: Any, path: str = "/") -> None:
     page.fill("input[name=key]", house.live.admin)
     page.click("text=Sign in >> nth=-1")
     page.wait_for_url(f"**{path}")
-
-
-def is_too_wide(page: Any) -> bool:
-    return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
 
 
 def without_refusals(strays: list[str]) -> list[str]:
