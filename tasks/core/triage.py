@@ -34,6 +34,7 @@ Advice = Literal["ignore", "fix_prompt", "add_documents", "label", "retrain"]
 USUAL_DISTANCE = 0.05  # quantile of the distances within the reference below which two rows are on one topic
 LEAST_MEASURED = 10  # values of a signal in a cluster below which its mean says nothing
 NAMING_TERMS = 5
+COMMON_SHARE = 0.1  # of the other documents; a term that more of them hold names nothing
 LEAST_SURETY = 2.0  # standard errors by which a term must stand out to name a cluster
 BLOCK = 500  # rows whose distances to all others are held at once
 
@@ -160,11 +161,17 @@ def naming_terms(documents: Sequence[set[str]], chosen: Collection[int]) -> list
     """Return the terms that set the chosen documents apart from the others, the surest first.
 
     Log-odds with a prior of the whole, as many documents strong as it has of the term; a term counts once a document.
+    What many of the others have too, "what" and "of" say, is no name, however sure the difference.
     """
     inside = Counter(term for row in chosen for term in documents[row])
     whole = Counter(term for document in documents for term in document)
     size, total = len(chosen), len(documents)
-    surest = {term: _surety(count, size, whole[term], total) for term, count in inside.items() if count > 1}
+    common = COMMON_SHARE * (total - size)
+    surest = {
+        term: _surety(count, size, whole[term], total)
+        for term, count in inside.items()
+        if count > 1 and whole[term] - count <= common
+    }
     ranked = sorted(surest, key=lambda term: (-surest[term], term))
     return [term for term in ranked if surest[term] > LEAST_SURETY][:NAMING_TERMS]
 
