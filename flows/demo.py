@@ -46,7 +46,7 @@ LOOK_S, EVENT_S, RETRAIN_S = 300.0, 120.0, 3600.0
 SPARE = 1.1  # questions for each row that a window needs: some answers fail or come late
 MOST_LOOKS = 3
 MOST_CANARY_ANSWERS = 3000
-SPOILT_LEARNING_RATE, SPOILT_EXAMPLES = 0.5, 100
+SPOILT_LEARNING_RATE, SPOILT_PART = 0.5, 4  # a fourth of the examples: enough to spoil a model
 
 Say = Callable[[str], None]
 
@@ -205,12 +205,13 @@ class _Demo:
 
     def bad_candidate(self, champion: str) -> None:
         with self._chapter("A bad candidate") as chapter:
-            rate = read_yaml(self.sandbox.root / find_stage("train").config_file)["learning_rate"]
+            values = read_yaml(self.sandbox.root / find_stage("train").config_file)
+            rate, examples = values["learning_rate"], int(str(values["max_examples"])) // SPOILT_PART
             chapter.add(f"Somebody sets the learning rate to {SPOILT_LEARNING_RATE} instead of {rate}, and retrains.")
-            spoilt = {"learning_rate": SPOILT_LEARNING_RATE, "max_examples": SPOILT_EXAMPLES}
+            spoilt = {"learning_rate": SPOILT_LEARNING_RATE, "max_examples": examples}
             self.sandbox.configure("train", spoilt)
             self._run_here("somebody changed the learning rate")
-            self.sandbox.configure("train", {"learning_rate": rate})
+            self.sandbox.configure("train", {"learning_rate": rate, "max_examples": values["max_examples"]})
             verdict = self._verdict()
             chapter.add(f"{short(str(verdict['candidate']))} against {short(champion)}: {verdict['outcome']}.")
             chapter.add(*map(str, verdict["reasons"]))
