@@ -7,6 +7,7 @@ learned on small labelled sets did not carry over from one set to another.
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:[.,]\d+)*(?![\w])")
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
@@ -38,7 +39,8 @@ _VALUES = {
 }
 _IDIOMS = frozenset(("one", "zero", "twice", "dozen", "hundred", "thousand"))  # as words they seldom count anything
 _NUMBER_WORD = re.compile(
-    rf"\b(?:(?P<tens>{'|'.join(_TENS)})[- ](?P<unit>{'|'.join(_UNITS)})|(?P<single>{'|'.join(_VALUES)}))\b",
+    r"\b(?=[defhnostz])"  # the first letters: most words are passed over at once
+    rf"(?:(?P<tens>{'|'.join(_TENS)})[- ](?P<unit>{'|'.join(_UNITS)})|(?P<single>{'|'.join(_VALUES)}))\b",
     re.IGNORECASE,
 )
 _CAPITALISED_ANYWAY = (
@@ -50,12 +52,17 @@ NOT_NAMES = frozenset(_CAPITALISED_ANYWAY.split())
 
 def ungrounded_terms(answer: str, context: str, question: str = "") -> list[str]:
     """Return the terms of `answer` that `context` and `question` lack, in order of appearance, each once."""
-    source = _plain(f"{context}\n{question}")
-    known, words = _known_numbers(source), _words(source)
-    plain = _plain(answer)
-    found = [(at, term) for at, term, value in _numbers(plain) if value not in known and term.casefold() not in _IDIOMS]
-    found += [(at, name) for at, name in _identifiers(plain) if not _holds(source, name)]
-    found += [(at, name) for at, name in _names(plain) if not _known_name(name, words)]
+    plain, source = _plain(answer), _plain(f"{context}\n{question}")
+    found = [(at, name) for at, name in _identifiers(plain) if not _holds(source, name)]
+    # Looking through the source is what costs: it is looked at for what the answer has, and no further than to find it.
+    numbers = [(at, term, value) for at, term, value in _numbers(plain) if term.casefold() not in _IDIOMS]
+    unknown = {value for _, _, value in numbers}
+    for known in (_digits, _spelled_out):
+        unknown = unknown and unknown - known(source)
+    found += [(at, term) for at, term, value in numbers if value in unknown]
+    if names := _names(plain):
+        folded = [(chunk, chunk.casefold()) for chunk in set(source.split())]
+        found += [(at, name) for at, name in names if not _known_name(name, folded)]
     return list(dict.fromkeys(term for _, term in sorted(found)))
 
 
@@ -63,16 +70,20 @@ def _plain(text: str) -> str:
     return unicodedata.normalize("NFKC", text).replace("’", "'")
 
 
-def _known_numbers(source: str) -> set[float]:
-    """Return the numbers of the source, also those inside words (utf8) and without their sign."""
-    values = {value for _, _, value in _numbers(source)}
-    return values | {abs(value) for value in values} | {_value(digits) for digits in _DIGITS.findall(source)}
-
-
 def _numbers(text: str) -> list[tuple[int, str, float]]:
     """Return place, wording and value of each number, in digits or in words."""
     digits = [(match.start(), match.group(), _value(match.group())) for match in _NUMBER.finditer(text)]
     return digits + [(match.start(), match.group(), _spelled(match)) for match in _NUMBER_WORD.finditer(text)]
+
+
+def _digits(source: str) -> set[float]:
+    """Return the numbers of the source that are in digits, also those inside words (utf8) and without their sign."""
+    values = {_value(digits) for digits in _NUMBER.findall(source)}
+    return values | {abs(value) for value in values} | {_value(digits) for digits in _DIGITS.findall(source)}
+
+
+def _spelled_out(source: str) -> set[float]:
+    return {_spelled(match) for match in _NUMBER_WORD.finditer(source)}
 
 
 def _spelled(match: re.Match[str]) -> float:
@@ -99,6 +110,7 @@ def _holds(source: str, name: str) -> bool:
 
 
 def _words(source: str) -> set[str]:
+    """Return the words of the source and their parts, without case."""
     words = {word.casefold() for pattern in (_ANY_WORD, _WORD) for word in pattern.findall(source)}
     return words | {part for word in words for part in re.split(r"['\-_.]", word)}
 
@@ -114,6 +126,11 @@ def _names(text: str) -> list[tuple[int, str]]:
     ]
 
 
-def _known_name(name: str, words: set[str]) -> bool:
+def _known_name(name: str, chunks: Sequence[tuple[str, str]]) -> bool:
+    """Return whether the name is a word of the source, given as its chunks between spaces, as they are and folded."""
+
+    def is_known(word: str) -> bool:
+        return word in _words(" ".join(chunk for chunk, folded in chunks if word in folded))
+
     plain = name.casefold().removesuffix("'s")
-    return plain in words or plain.rstrip("s") in words or all(part in words for part in re.split(r"['-]", plain))
+    return is_known(plain) or is_known(plain.rstrip("s")) or all(map(is_known, re.split(r"['-]", plain)))

@@ -37,9 +37,12 @@ class Asked:
         return {name: getattr(self, name) for name in names}
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Draft:
-    """An answer as far as it has come; whole when it has a finish reason. Times are of the monotonic clock."""
+    """An answer as far as it has come; whole when it has a finish reason. Times are of the monotonic clock.
+
+    It grows in place, a copy for each token costs a twentieth of the request; once whole it stays as it is.
+    """
 
     citations: tuple[Citation, ...] = ()
     text: str = ""
@@ -80,31 +83,26 @@ class Answering:
             await emit(kept.text)
             return self.draft
         found = await self.model.search.find(self.asked.question)
-        self.draft = replace(self.draft, citations=tuple(self._cite(passage, score) for passage, score in found))
+        self.draft.citations = tuple(self._cite(passage, score) for passage, score in found)
         context = [passage.text for passage, _ in found]
         await self._write(prompt.render(context, self.asked.question), emit)
         terms = ungrounded_terms(self.draft.text, prompt.SEPARATOR.join(context), self.asked.question)
-        self.draft = replace(self.draft, ungrounded=tuple(terms))
-        if self._is_repeatable:
+        self.draft.ungrounded = tuple(terms)
+        if self._is_kept:
             self.cache.put(self._key, self.draft)
         return self.draft
 
     async def _write(self, messages: list[dict[str, str]], emit: Emit) -> None:
-        asked, strip = self.asked, Stripper()
+        asked, draft, strip = self.asked, self.draft, Stripper()
         ask = Ask(messages, asked.max_tokens, asked.temperature, asked.top_p, asked.seed)
         async with aclosing(self.model.engine.stream(ask)) as pieces:
             async for piece in pieces:
                 text = strip.feed(piece.text)
-                self.draft = replace(
-                    self.draft,
-                    text=self.draft.text + text,
-                    prompt_tokens=piece.prompt_tokens,
-                    completion_tokens=piece.completion_tokens,
-                    cpu_s=piece.cpu_s,
-                    finish_reason=piece.finish_reason,
-                    first_at=self.draft.first_at or (time.monotonic() if text else None),
-                )
+                draft.prompt_tokens, draft.completion_tokens = piece.prompt_tokens, piece.completion_tokens
+                draft.cpu_s, draft.finish_reason = piece.cpu_s, piece.finish_reason
                 if text:
+                    draft.text += text
+                    draft.first_at = draft.first_at or time.monotonic()
                     await emit(text)
 
     def _cite(self, passage: Passage, score: float) -> Citation:
@@ -117,15 +115,16 @@ class Answering:
         )
 
     def _kept(self) -> Draft | None:
-        if not self.cache.is_on or not self._is_repeatable:
+        if not self._is_kept:
             return None
         kept = self.cache.get(self._key)
         self.on_lookup(kept is not None)
         return kept
 
     @property
-    def _is_repeatable(self) -> bool:
-        return self.asked.temperature == 0
+    def _is_kept(self) -> bool:
+        """Whether the answer is the same at every time, and there is room for it."""
+        return self.cache.is_on and self.asked.temperature == 0
 
     @property
     def _key(self) -> str:

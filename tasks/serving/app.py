@@ -5,8 +5,7 @@ that whatever goes wrong before has a status of its own; what goes wrong later i
 """
 
 import asyncio
-import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -15,8 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.types import Message as AsgiMessage
-from starlette.types import Receive, Scope, Send
 
 from tasks.serving.answering import Draft
 from tasks.serving.api_error import ApiError
@@ -30,6 +29,7 @@ from tasks.serving.router import ANY
 from tasks.serving.wire import ChatCompletion, ChatRequest, Choice, Message, Model, ModelList, Usage, parse_chat
 
 GONE = 499  # nginx's status for a client that closed the connection; it is counted, never sent
+DONE = b"data: [DONE]\n\n"
 STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store"}
 
 
@@ -38,7 +38,7 @@ def build_app(gateway: Gateway, groups: Sequence[RouteGroup] = ()) -> Starlette:
     handlers = Handlers(gateway, groups)
     return Starlette(
         routes=[
-            Route("/v1/chat/completions", handlers.chat, methods=["POST"]),
+            Route("/v1/chat/completions", Chat(gateway), methods=["POST"]),
             Route("/v1/models", handlers.models),
             Route("/v1/models/{name}", handlers.model),
             Route("/healthz", handlers.health),
@@ -57,20 +57,6 @@ class Handlers:
 
     def __init__(self, gateway: Gateway, groups: Sequence[RouteGroup]) -> None:
         self._gateway, self._groups = gateway, groups
-
-    async def chat(self, request: Request) -> Any:
-        gateway = self._gateway
-        try:
-            key = gateway.authenticate(request.headers.get("authorization"))
-            gateway.budgets.admit(key)
-            asked = parse_chat(await read_body(request, gateway.config.request_bytes))
-        except ApiError as error:
-            gateway.count(None, error.status)
-            return error_response(error)
-        except ClientDisconnect:
-            gateway.count(None, GONE)
-            return Response(status_code=400)  # nobody reads it
-        return ChatReply(gateway, key, asked)
 
     async def models(self, request: Request) -> Response:
         self._gateway.authenticate(request.headers.get("authorization"))
@@ -108,6 +94,49 @@ class Handlers:
         return [Model(id=name, created=self._gateway.started_at) for name in names]
 
 
+class Chat:
+    """The address that answers: an ASGI application, since what Starlette wraps around a function costs each chunk."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        reply = await self._reply(Request(scope, receive))
+        await reply(scope, receive, send)
+
+    async def _reply(self, request: Request) -> ASGIApp:
+        gateway = self._gateway
+        try:
+            key = gateway.authenticate(request.headers.get("authorization"))
+            gateway.budgets.admit(key)
+            asked = parse_chat(await read_body(request, gateway.config.request_bytes))
+        except ApiError as error:
+            gateway.count(None, error.status)
+            return error_response(error)
+        except ClientDisconnect:
+            gateway.count(None, GONE)
+            return Response(status_code=400)  # nobody reads it
+        return ChatReply(gateway, key, asked)
+
+
+class Chunks:
+    """The chunks of one streamed answer, as events; what all of them share is put together once."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        name = exchange.model_name
+        self._shared = {"id": exchange.answer_id, "object": "chat.completion.chunk", "created": exchange.created}
+        self._shared |= {"model": name, "system_fingerprint": name}
+
+    def choice(self, delta: Mapping[str, Any], reason: str | None = None) -> bytes:
+        """Return what the answer grows by."""
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+        return _event({**self._shared, "choices": [choice]})
+
+    def usage(self, usage: Usage | None) -> bytes:
+        """Return what the answer took."""
+        return _event({**self._shared, "choices": [], "usage": usage and usage.model_dump()})
+
+
 class ChatReply:
     """The answer to a chat request as an ASGI response, streamed or whole."""
 
@@ -116,15 +145,16 @@ class ChatReply:
         self._has_begun = False
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
-        work = asyncio.create_task(self._work(send))
-        gone = asyncio.create_task(_disconnected(receive))
+        work = asyncio.current_task()
+        assert work is not None
+        gone = asyncio.create_task(_disconnected(receive, work.cancel))
         try:
-            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await self._work(send)
+        except asyncio.CancelledError:
+            if not gone.done() or work.uncancel():
+                raise  # somebody else broke it off
         finally:
             gone.cancel()
-            work.cancel()  # does nothing where it is done
-            with contextlib.suppress(asyncio.CancelledError):
-                await work
 
     async def _work(self, send: Send) -> None:
         exchange: Exchange | None = None
@@ -161,49 +191,38 @@ class ChatReply:
         await _send_json(send, 200, completion.model_dump(), {"x-request-id": exchange.answer_id})
 
     async def _stream(self, exchange: Exchange, send: Send) -> None:
+        chunks = Chunks(exchange)
+
         async def emit(text: str) -> None:
-            await self._begin(exchange, send)
-            await send(_event(_chunk(exchange, {"content": text})))
+            said = chunks.choice({"content": text})
+            await send(_body(said if self._has_begun else await self._begin(exchange, chunks, send) + said))
 
         draft = await self._gateway.answer(exchange, emit)
-        await self._begin(exchange, send)
+        end = [b"" if self._has_begun else await self._begin(exchange, chunks, send)]
         delta = {"citations": [c.model_dump() for c in draft.cited], "abstained": bool(draft.abstained)}
-        await send(_event(_chunk(exchange, delta, _reason(draft))))
+        end.append(chunks.choice(delta, _reason(draft)))
         options = self._request.stream_options
         if options is not None and options.include_usage:
-            usage = _usage(draft)
-            await send(_event({**_chunk(exchange, {}), "choices": [], "usage": usage and usage.model_dump()}))
-        await send({"type": "http.response.body", "body": b"data: [DONE]\n\n", "more_body": False})
+            end.append(chunks.usage(_usage(draft)))
+        await send(_body(b"".join([*end, DONE]), more=False))
 
-    async def _begin(self, exchange: Exchange, send: Send) -> None:
-        if self._has_begun:
-            return
+    async def _begin(self, exchange: Exchange, chunks: Chunks, send: Send) -> bytes:
+        """Send the headers and return the first chunk, which goes out with the text that it was waited for."""
         self._has_begun = True
         await send(_start(200, {**STREAM_HEADERS, "x-request-id": exchange.answer_id}))
-        await send(_event(_chunk(exchange, {"role": "assistant", "content": ""})))
+        return chunks.choice({"role": "assistant", "content": ""})
 
     async def _refuse(self, error: ApiError, send: Send) -> None:
         if not self._has_begun:
             await _send_json(send, error.status, error.body.model_dump(), error_headers(error))
             return
-        await send(_event(error.body.model_dump()))
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await send(_body(_event(error.body.model_dump()), more=False))
 
 
-async def _disconnected(receive: Receive) -> None:
+async def _disconnected(receive: Receive, then: Callable[[], object]) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _chunk(exchange: Exchange, delta: Mapping[str, Any], reason: str | None = None) -> dict[str, Any]:
-    return {
-        "id": exchange.answer_id,
-        "object": "chat.completion.chunk",
-        "created": exchange.created,
-        "model": exchange.model_name,
-        "system_fingerprint": exchange.model_name,
-        "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}],
-    }
+    then()
 
 
 def _reason(draft: Draft) -> Any:
@@ -217,8 +236,12 @@ def _usage(draft: Draft) -> Usage | None:
     return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
 
 
-def _event(value: Mapping[str, Any]) -> AsgiMessage:
-    return {"type": "http.response.body", "body": b"data: " + orjson.dumps(value) + b"\n\n", "more_body": True}
+def _event(value: Mapping[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(value) + b"\n\n"
+
+
+def _body(body: bytes, *, more: bool = True) -> AsgiMessage:
+    return {"type": "http.response.body", "body": body, "more_body": more}
 
 
 def _start(status: int, headers: Mapping[str, str]) -> AsgiMessage:
@@ -229,7 +252,7 @@ def _start(status: int, headers: Mapping[str, str]) -> AsgiMessage:
 async def _send_json(send: Send, status: int, value: Mapping[str, Any], headers: Mapping[str, str]) -> None:
     body = orjson.dumps(value)
     await send(_start(status, {"content-type": "application/json", "content-length": str(len(body)), **headers}))
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    await send(_body(body, more=False))
 
 
 def _json(value: Mapping[str, Any], status: int = 200) -> Response:

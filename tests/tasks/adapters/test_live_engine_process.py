@@ -17,6 +17,7 @@ from tasks.adapters.chat_tokens import prompt_text
 from tasks.adapters.engine import EngineSpec, open_engine
 from tasks.adapters.gguf_export import merged_gguf
 from tasks.adapters.live_engine import Ask, EngineLostError, Piece, PromptRefusedError
+from tasks.adapters.live_engine_openvino import Batch
 from tasks.adapters.live_engine_process import ProcessEngine
 from tasks.settings import Settings
 
@@ -184,3 +185,22 @@ def test_the_real_engine_streams_what_evaluation_measures_cancels_and_survives_a
         assert "Paris" in "".join(piece.text for piece in await collect(engine, Ask(chats[0], 24)))
 
     run(ProcessEngine(spec, lambda chat: prompt_text(tokenizer, list(chat))), work)
+
+
+@pytest.mark.slow
+def test_a_request_waits_while_another_computes_its_beginning_and_is_answered_as_ever(spec: EngineSpec) -> None:
+    shared = "The sky is blue on most days of the year. " * 10
+    texts = [shared + "The sky is", shared + "Most days are", "The capital of France is"]
+    batch = Batch(spec)
+    for number, text in enumerate(texts):
+        assert batch.add(number, text, 6, 0.0, 1.0, None) is None
+    batch.add(3, texts[0], 6, 0.0, 1.0, None)
+    batch.cancel(3)
+    steps = [list(batch.step())]
+    assert {growth.number for growth in steps[0]} == {0, 2}, "the second has the beginning of the first"
+    while batch.is_busy:
+        steps.append(list(batch.step()))
+    assert 1 in {growth.number for growth in steps[1]}
+    said = ["".join(g.text for step in steps for g in step if g.number == number).strip() for number in range(4)]
+    engine = open_engine(spec)
+    assert said == [*(engine.answer([text], 6)[0].text for text in texts), ""], "the last was cancelled"
