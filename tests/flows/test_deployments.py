@@ -184,6 +184,28 @@ def champion_events(client: SyncPrefectClient) -> list[tuple[str, str]]:
     return [(event["event"], event["resource"]["ratchet.model"]) for event in found]
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_prefect_s_own_command_deploys_the_file_to_a_work_pool(client: SyncPrefectClient, repository: Path) -> None:
+    environment = {**os.environ, "PREFECT_API_URL": str(client.api_url), "RATCHET_CHECKOUT": str(repository)}
+    said = ""
+    for command in (
+        "work-pool create ratchet --type process",
+        "--no-prompt deploy --all --prefect-file infra/prefect.yaml",
+        "deployment ls",
+        "automation ls",
+    ):
+        arguments = [sys.executable, "-W", "ignore", "-m", "prefect", *command.split()]
+        done = subprocess.run(
+            arguments, env=environment, cwd=repository, capture_output=True, text=True, check=False, timeout=120
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        said += done.stdout
+    for name in ("retrain/nightly", "retrain/on-demand", "monitor/every-15-minutes", "drift starts a retrain"):
+        assert name in said
+
+
 def emit(repository: Path, address: str) -> None:
     environment = {**os.environ, "PREFECT_API_URL": address, "PYTHONPATH": str(repository)}
     subprocess.run([sys.executable, "-c", EVENTS], env=environment, cwd=repository, check=True, timeout=120)
