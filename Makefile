@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test coverage lint types imports bench chaos clean
+.PHONY: help setup run demo test coverage lint types imports bench chaos clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ $(READY): pyproject.toml requirements.lock
 
 run: $(READY) ## retrain once on the default configuration: curate, finetune, evaluate, decide
 	$(BIN)/ratchet run --reason 'make run'
+
+demo: $(READY) ## see the loop turn, from the champion that `make run` made
+	$(BIN)/ratchet demo
 
 # One test process a core, a file of tests to each; the slow ones, in tests/flows, begin first.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -183,12 +183,12 @@ class _Demo:
                     chapter.add(steps[-1])
                 return not rollout.is_running
 
-            self._until(lambda: self._is_taken_up(deployments, candidate), LOOK_S)
+            self._until(lambda: self._is_taken_up(deployments, candidate), "The gateway took up the canary", LOOK_S)
             self.traffic.counts.clear()
             counted = self.traffic.ask(
                 self.rng.choices(questions, k=MOST_CANARY_ANSWERS), lambda: None, until=_seldom(is_over)
             )
-            self._until(is_over, LOOK_S)
+            self._until(is_over, "The canary came to an end", LOOK_S)
             shares = ", ".join(f"{name}: {count}" for name, count in sorted(self.traffic.counts.items()))
             chapter.add(f"{counted} answers ({shares}).")
             if self._champion() != candidate:
@@ -233,7 +233,7 @@ class _Demo:
 
     def pause_schedules(self) -> None:
         """Let nothing but the story start a run."""
-        self._until(lambda: self._has_deployments(), LOOK_S)
+        self._until(self._has_deployments, "The deployments were served", LOOK_S)
         for name in (f"retrain/{NIGHTLY}", f"monitor/{WATCH}"):
             self.client.pause_deployment(self.client.read_deployment_by_name(name).id)
 
@@ -308,7 +308,7 @@ class _Demo:
             found[:] = self.client.read_flow_runs(deployment_filter=chosen, limit=10, sort=FlowRunSort.ID_DESC)
             return bool(found)
 
-        self._until(is_there, EVENT_S)
+        self._until(is_there, "Drift started a retrain", EVENT_S)
         return found[0]
 
     def _wait_for(self, run: UUID, longest_s: float) -> None:
@@ -324,7 +324,7 @@ class _Demo:
                 raise ExternalError(f"The flow run {run} ended as {state.name}: {state.message}")
             return True
 
-        self._until(is_over, longest_s)
+        self._until(is_over, f"The flow run {run} ended", longest_s)
 
     def _run_here(self, reason: str) -> None:
         """Run the loop from the command line, and say which stage works meanwhile."""
@@ -344,11 +344,13 @@ class _Demo:
         if failures:
             raise failures[0]
 
-    def _until(self, condition: Callable[[], bool], longest_s: float) -> None:
+    def _until(self, condition: Callable[[], bool], what: str, longest_s: float) -> None:
+        """Wait until the condition holds; raise TurnedOutOtherwiseError where `what` does not come about in time."""
         deadline = time.monotonic() + longest_s
         while not condition():
             if time.monotonic() > deadline:
-                raise TurnedOutOtherwiseError(f"What should follow did not within {longest_s:.0f} s.")
+                logs = self.sandbox.root / ".ratchet" / "up"
+                raise TurnedOutOtherwiseError(f"{what}: not within {longest_s:.0f} s; read the logs in {logs}.")
             time.sleep(POLL_S)
 
     def _is_taken_up(self, deployments: Deployments, candidate: str) -> bool:

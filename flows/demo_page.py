@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.adapters.files import write_text
 from tasks.core.verdict import points
-from tasks.serving import charts, page_templates
+from tasks.serving import page_templates
 
 PAGE = "index.html"
 
@@ -58,10 +58,8 @@ def write_story(story: Story) -> Path:
     templates = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    words = ", ".join(f"{found.when}: {_of_hundred(found)}" for found in story.qualities)
     page = templates.get_template("demo_page.html.j2").render(
         story=story,
-        picture=charts.bars([found.share for found in story.qualities], words),
         of_hundred=_of_hundred,
         minutes=sum(chapter.seconds for chapter in story.chapters) / 60,
     )
