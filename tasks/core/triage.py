@@ -34,7 +34,7 @@ Advice = Literal["ignore", "fix_prompt", "add_documents", "label", "retrain"]
 USUAL_DISTANCE = 0.05  # quantile of the distances within the reference below which two rows are on one topic
 LEAST_MEASURED = 10  # values of a signal in a cluster below which its mean says nothing
 NAMING_TERMS = 5
-COMMON_SHARE = 0.1  # of the other documents; a term that more of them hold names nothing
+COMMON_SHARE = 0.1  # of the usual documents; a term that more of them hold names nothing
 LEAST_SURETY = 2.0  # standard errors by which a term must stand out to name a cluster
 BLOCK = 500  # rows whose distances to all others are held at once
 
@@ -129,7 +129,8 @@ def triage(
     groups = clusters(window.vectors[region], _usual_distance(reference), config.min_cluster)
     members = sorted((region[group] for group in groups), key=lambda rows: (-len(rows), rows[0]))
     documents = [set(terms(text)) for text in window.texts]
-    return [_described(rows, window, documents, indexed, config) for rows in members]
+    usual = np.setdiff1d(np.arange(len(documents)), region).tolist()
+    return [_described(rows, usual, window, documents, indexed, config) for rows in members]
 
 
 def new_rows(reference: Vectors, window: Vectors, config: TriageConfig) -> Integers:
@@ -157,20 +158,20 @@ def clusters(vectors: Vectors, cut: float, least: int) -> list[Integers]:
     return [rows for rows in found if len(rows) >= least]
 
 
-def naming_terms(documents: Sequence[set[str]], chosen: Collection[int]) -> list[str]:
+def naming_terms(documents: Sequence[set[str]], chosen: Collection[int], usual: Collection[int] = ()) -> list[str]:
     """Return the terms that set the chosen documents apart from the others, the surest first.
 
     Log-odds with a prior of the whole, as many documents strong as it has of the term; a term counts once a document.
-    What many of the others have too, "what" and "of" say, is no name, however sure the difference.
+    What many of the `usual` ones have too, "what" and "of" say, is no name, however sure the difference.
     """
     inside = Counter(term for row in chosen for term in documents[row])
     whole = Counter(term for document in documents for term in document)
     size, total = len(chosen), len(documents)
-    common = COMMON_SHARE * (total - size)
+    known = Counter(term for row in usual for term in documents[row])
     surest = {
         term: _surety(count, size, whole[term], total)
         for term, count in inside.items()
-        if count > 1 and whole[term] - count <= common
+        if count > 1 and known[term] <= COMMON_SHARE * len(usual)
     }
     ranked = sorted(surest, key=lambda term: (-surest[term], term))
     return [term for term in ranked if surest[term] > LEAST_SURETY][:NAMING_TERMS]
@@ -203,9 +204,14 @@ def gap(values: Floats, chosen: Integers, confidence: float) -> Gap:
 
 
 def _described(
-    rows: Integers, window: Rows, documents: Sequence[set[str]], indexed: Collection[str], config: TriageConfig
+    rows: Integers,
+    usual: Sequence[int],
+    window: Rows,
+    documents: Sequence[set[str]],
+    indexed: Collection[str],
+    config: TriageConfig,
 ) -> Cluster:
-    names = naming_terms(documents, set(rows.tolist()))
+    names = naming_terms(documents, set(rows.tolist()), usual)
     typical = _most_typical(window.vectors, rows)
     signals = {name: gap(getattr(window, name), rows, config.confidence) for name in _SIGNALS}
     missing = [term for term in names if term not in indexed]

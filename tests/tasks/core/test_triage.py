@@ -196,7 +196,7 @@ def test_the_same_rows_give_the_same_clusters_and_survive_being_written():
     assert [Cluster.model_validate_json(cluster.model_dump_json()) for cluster in once] == once
 
 
-def test_a_word_that_many_others_hold_too_names_nothing() -> None:
+def test_a_word_that_many_usual_questions_hold_too_names_nothing() -> None:
     new = [{"scipy", "norm", "of"} for _ in range(30)]
     others = [{"json", "of"} if row % 5 == 0 else {"json"} for row in range(100)]
-    assert naming_terms([*new, *others], range(30)) == ["norm", "scipy"]
+    assert naming_terms([*new, *others], range(30), range(30, 130)) == ["norm", "scipy"]
