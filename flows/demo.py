@@ -29,6 +29,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.demo_page import Chapter, Quality, Story, write_story
 from flows.demo_traffic import Traffic, topic_questions, usual_questions
 from flows.deployments import NIGHTLY, ON_DEMAND, WATCH
+from flows.monitor import read_watch
 from flows.sandbox import Sandbox, make_sandbox
 from tasks.adapters.deployments import Deployments
 from tasks.adapters.watch_log import WatchLog
@@ -288,9 +289,7 @@ class _Demo:
         before = len(log.numbers())
         deployment = self.client.read_deployment_by_name(f"monitor/{WATCH}")
         self._wait_for(self.client.create_flow_run_from_deployment(deployment.id).id, LOOK_S)
-        found = Watch.model_validate(
-            {name: value for name, value in self._json("data/drift/verdict.json").items() if name in Watch.model_fields}
-        )
+        found = read_watch(self.sandbox.settings.data)
         if kept and len(log.numbers()) != before + 1:
             raise TurnedOutOtherwiseError(f"The monitor has not judged a window: {found.drift.headline}")
         return found

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_table_artifact
@@ -56,7 +57,7 @@ def monitor(look: Look = Look()) -> list[str]:  # noqa: B008 (frozen)
         told = tell_news(run.settings) if run.is_tracked else []
         collect(run)
         drift(run)
-        watch = read_watch(run)
+        watch = read_watch(run.data)
         link = _link(run, watch)
         _publish(watch, link)
         if watch.number is not None:
@@ -64,9 +65,9 @@ def monitor(look: Look = Look()) -> list[str]:  # noqa: B008 (frozen)
     return [*watch.lines(), f"report  {link}", *(f"event   {name}" for name in told)]
 
 
-def read_watch(run: Run) -> Watch:
+def read_watch(data: Path) -> Watch:
     """Return the verdict that `drift` has left."""
-    facts = json.loads((run.data / "drift" / "verdict.json").read_text(encoding="utf-8"))
+    facts = json.loads((data / "drift" / "verdict.json").read_text(encoding="utf-8"))
     return Watch.model_validate({name: facts[name] for name in Watch.model_fields})
 
 

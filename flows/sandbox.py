@@ -8,7 +8,6 @@ are read where they lie.
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,14 +20,15 @@ from typing import Any
 
 import yaml
 
+from flows.server import free_ports
 from flows.up import LOOPBACK
 from tasks.adapters.files import write_text
 from tasks.adapters.processes import die_with_parent
 from tasks.adapters.registry import Registry
 from tasks.adapters.storage import FolderStore, Store, open_store
-from tasks.core.errors import ConfigError, DataError, ExternalError
+from tasks.core.errors import DataError, ExternalError
 from tasks.core.lineage import short
-from tasks.runner import find_stage, read_yaml
+from tasks.runner import find_stage, profile_file, read_yaml
 from tasks.settings import Settings
 
 START_S, END_S = 240.0, 90.0
@@ -109,7 +109,7 @@ def make_sandbox(root: Path, settings: Settings, profile: str) -> Sandbox:
     """
     store = open_store(settings.store_url, settings.s3_endpoint_url)
     champion = _champion(store)
-    overlay = _profile(profile)
+    overlay: dict[str, Any] = read_yaml(profile_file(profile))
     shutil.rmtree(root, ignore_errors=True)
     _copy_checkout(root)
     _copy_version(store, FolderStore(root / ".ratchet" / "store"), champion)
@@ -131,13 +131,6 @@ def _champion(store: Store) -> str:
             f"The champion {short(pointer.model)} came without what its traffic is compared with: `ratchet run` again."
         )
     return pointer.model
-
-
-def _profile(name: str) -> dict[str, Any]:
-    file = Path("configs/profiles") / f"{name}.yaml"
-    if not file.exists():
-        raise ConfigError(f"Profile {name!r} has no file {file}; write it or name another profile.")
-    return read_yaml(file)
 
 
 def _copy_checkout(root: Path) -> None:
@@ -175,7 +168,7 @@ def _copy_version(source: Store, target: Store, digest: str) -> None:
 
 
 def _sandbox(root: Path) -> Sandbox:
-    prefect, gateway, evidently = _free_ports(3)
+    prefect, gateway, evidently = free_ports(3)
     home = root / ".ratchet"
     settings = Settings(
         home=home,
@@ -196,17 +189,6 @@ def _sandbox(root: Path) -> Sandbox:
         "PREFECT_HOME": str(home / "prefect-client"),
     }
     return Sandbox(root, settings, {n: v for n, v in {**kept, **own}.items() if n not in FOREIGN})
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind((LOOPBACK, 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def _point_to_files(sandbox: Sandbox) -> None:

@@ -34,7 +34,7 @@ def prefect_api(home: Path) -> Iterator[str]:
         with temporary_settings({PREFECT_API_URL: configured}):
             yield configured
         return
-    port = _free_port()
+    (port,) = free_ports(1)
     address = f"http://127.0.0.1:{port}/api"
     server = _start(port, home.absolute() / "prefect")
     try:
@@ -105,7 +105,13 @@ def _wait(address: str, server: subprocess.Popen[bytes] | None) -> None:
     )
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Return so many ports of loopback that nobody listens on."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()

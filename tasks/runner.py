@@ -97,14 +97,10 @@ def load_config(stage: Stage, overrides: Sequence[str] = (), profile: str | None
     """
     values = read_yaml(stage.config_file)
     if profile and profile != TRIAL:
-        profile_file = Path("configs/profiles") / f"{profile}.yaml"
-        if not profile_file.exists():
-            raise ConfigError(f"Profile {profile!r} has no file {profile_file}; write it or name another profile.")
-        overlay = read_yaml(profile_file).get(stage.path) or {}
+        file = profile_file(profile)
+        overlay = read_yaml(file).get(stage.path) or {}
         if not isinstance(overlay, dict):
-            raise ConfigError(
-                f"{profile_file}: {stage.path} holds no fields; write `{stage.path}:` and fields below it."
-            )
+            raise ConfigError(f"{file}: {stage.path} holds no fields; write `{stage.path}:` and fields below it.")
         values = {**values, **overlay}
     values = {**values, **_parse_overrides(stage, overrides)}
     config_class: type[StageConfig] = stage.load().Config
@@ -112,6 +108,14 @@ def load_config(stage: Stage, overrides: Sequence[str] = (), profile: str | None
         return config_class.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_explain(stage, config_class, error)) from None
+
+
+def profile_file(name: str) -> Path:
+    """Return where a profile's values are. Raises ConfigError where there are none."""
+    file = Path("configs/profiles") / f"{name}.yaml"
+    if not file.exists():
+        raise ConfigError(f"Profile {name!r} has no file {file}; write it or name another profile.")
+    return file
 
 
 def run_stage(stage: Stage, settings: Settings, overrides: Sequence[str] = (), profile: str | None = None) -> Report:

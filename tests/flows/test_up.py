@@ -10,19 +10,11 @@ import httpx
 import psutil
 import pytest
 
+from flows.server import free_ports
+
 from .conftest import FirstRun, wait_for  # type: ignore[import-not-found]
 
 pytestmark = pytest.mark.slow
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def test_one_command_starts_all_and_ctrl_c_ends_all(first_run: FirstRun, tmp_path: Path) -> None:
