@@ -1,9 +1,10 @@
 """The models that are compared, and their answers: candidate, champion where there is one, and the base model.
 
-Reads the folders `train` and `fetch`. All run on one engine with one precision, the one that will serve, since a
-comparison across precisions would measure the arithmetic too. A model that has answered the very same paper before, on
-the same engine, is not asked again: so a run that was killed, or another training on the same data, costs only what is
-new. Caveat: one changed item is another paper, and then all are answered.
+Reads the folders `train`, `fetch` and `index`. Each is shown the passages of its own index, as it serves: a champion
+that lacks the new documents is measured without them. All run on one engine with one precision, the one that will
+serve, since a comparison across precisions would measure the arithmetic too. A model that has answered the very same
+paper before, on the same engine, is not asked again: so a run that was killed, or another training on the same data,
+costs only what is new. Caveat: one changed item is another paper, and then all of it is answered.
 """
 
 import hashlib
@@ -18,9 +19,11 @@ from typing import Any
 
 from tasks.adapters.base_model import BaseModel, load_tokenizer, resolve
 from tasks.adapters.engine import Answer, EngineProcesses, EngineSpec
+from tasks.adapters.exam import View
 from tasks.adapters.files import write_json
 from tasks.adapters.gguf_export import adapter_digest, merged_folder, merged_gguf
 from tasks.adapters.progress import Progress
+from tasks.adapters.retrieval import Retriever
 from tasks.core import prompt
 from tasks.core.errors import DataError, ExternalError
 from tasks.core.measurements import OK, Item, ProbeItem
@@ -33,11 +36,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Contender:
-    """A model under comparison; `digest` names base and adapter."""
+    """A model under comparison; `digest` names base and adapter. It is shown `passages` passages of `index`."""
 
     name: str
     base: BaseModel
     adapter: Path | None
+    index: Path
+    passages: int
 
     @property
     def digest(self) -> str:
@@ -67,37 +72,33 @@ class Sheet:
     wall_s: float
 
 
-def served_passages(train: Path) -> int:
-    """Return how many passages the candidate was trained on, which is how many it must be shown.
+def contenders(train: Path, fetch: Path, index: Path, cache: Path) -> list[Contender]:
+    """Return candidate, champion (where one was fetched) and base model, in this order, each with what it is shown.
 
-    Raises DataError where it was trained on another prompt than this release renders.
+    That is what it will serve, or serves, with: the base model has no index of its own and borrows the candidate's.
+    Raises DataError for a model that was trained on another prompt than this release renders.
     """
-    notes = _read_object(train / "prompt.json")
-    _check_prompt(notes, train / "prompt.json", "run `ratchet stage finetune.train` again")
-    passages = notes.get("passages")
-    if not isinstance(passages, int) or passages < 1:
-        raise DataError(f"{train / 'prompt.json'} does not say how many passages a prompt has: train again.")
-    return passages
-
-
-def contenders(train: Path, fetch: Path, cache: Path) -> list[Contender]:
-    """Return candidate, champion (where one was fetched) and base model, in this order.
-
-    Raises DataError for a champion that was trained on another prompt.
-    """
+    passages = _served_passages(train, "run `ratchet stage finetune.train` again")
     report, champion = _read_object(train / "report.json"), _read_object(fetch / "champion.json")
     base = resolve(str(report["base_model"]), cache)
     if base.digest != report["base_digest"]:
         raise DataError(f"{train} was trained on another version of {base.id!r} than the one here: train again.")
-    found = [Contender("candidate", base, train / "adapter")]
+    found = [Contender("candidate", base, train / "adapter", index, passages)]
     if champion.get("digest"):
-        _check_prompt(
-            _read_object(fetch / "prompt.json"),
-            fetch / "prompt.json",
-            "serve it with the release that made it, or start anew with another RATCHET_STORE_URL",
-        )
-        found.append(Contender("champion", resolve(champion["base"]["id"], cache), fetch / "adapter"))
-    return [*found, Contender("base", base, None)]
+        advice = "serve it with the release that made it, or start anew with another RATCHET_STORE_URL"
+        own, shown = resolve(champion["base"]["id"], cache), _served_passages(fetch, advice)
+        found.append(Contender("champion", own, fetch / "adapter", fetch / "index", shown))
+    return [*found, Contender("base", base, None, index, passages)]
+
+
+def views(models: Sequence[Contender], threads: int) -> dict[str, View]:
+    """Return, by model, its opened index; models with the same index share it. Raises DataError for a broken one."""
+    opened: dict[str, Retriever] = {}
+    found = {}
+    for model in models:
+        retriever = Retriever.open(model.index, threads=threads)
+        found[model.name] = View(opened.setdefault(retriever.version, retriever), model.passages)
+    return found
 
 
 def weights(contender: Contender, engine: str, cache: Path) -> Path:
@@ -169,10 +170,17 @@ def _prune(folder: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def _check_prompt(notes: dict[str, object], path: Path, advice: str) -> None:
+def _served_passages(folder: Path, advice: str) -> int:
+    """Return how many passages the model in the folder was trained on, which is how many it must be shown."""
+    path = folder / "prompt.json"
+    notes = _read_object(path)
     if notes.get("digest") != prompt.digest():
         theirs, ours = str(notes.get("digest"))[:12], prompt.digest()[:12]
         raise DataError(f"{path} names the prompt {theirs}, this release renders {ours}: {advice}.")
+    passages = notes.get("passages")
+    if not isinstance(passages, int) or passages < 1:
+        raise DataError(f"{path} does not say how many passages a prompt has: {advice}.")
+    return passages
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -1,13 +1,16 @@
 """What the models are asked: items in their retrieved context, the general probe, and the judge's labelled pairs.
 
-Reads `split/eval.parquet` and an opened index, and the files in configs/. The holdout is never opened. Two passes over
+Reads `split/eval.parquet`, the models' indexes and the files in configs/. The holdout is never opened. Two passes over
 the conversations, one to draw the sample and one to read what was drawn: memory grows with the sample alone.
+Every model answers from the passages that it is served with, while what is right to say is one and the same for all:
+so documents that only one index holds, or that only one search finds, count for the model that has them.
 """
 
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from tasks.core.admission import Pair
 from tasks.core.context import holds_answer
 from tasks.core.errors import ConfigError, DataError
 from tasks.core.measurements import Item, ProbeItem, expected
+from tasks.core.passages import Passage
 from tasks.core.records import Conversation
 from tasks.core.sampling import stratified
 
@@ -43,17 +47,51 @@ def draw_conversations(path: Path, size: int, seed: int) -> list[Conversation]:
     return sorted((Conversation.model_validate(row) for row in rows), key=lambda conversation: conversation.id)
 
 
-def with_context(conversations: Sequence[Conversation], retriever: Retriever, k: int) -> list[Item]:
-    """Return the conversations as items, each with the `k` passages that serving would show."""
-    hidden = [conversation.document_ids if conversation.withhold else () for conversation in conversations]
-    found = retriever.search([conversation.question for conversation in conversations], k, hidden)
-    return [_item(conversation, passages) for conversation, passages in zip(conversations, found, strict=True)]
+@dataclass(frozen=True)
+class View:
+    """What a model sees of the documents: its index, and how many passages of it."""
+
+    retriever: Retriever
+    passages: int
 
 
-def _item(conversation: Conversation, passages: Sequence[Any]) -> Item:
+def with_contexts(conversations: Sequence[Conversation], views: Mapping[str, View]) -> dict[str, list[Item]]:
+    """Return, by model, the conversations as items with the passages that serving would show that model.
+
+    The first view is the newest, whose ids of documents the conversations use. The known answer is right to say
+    wherever the passages of any view hold it; equal views share their items.
+    """
+    newest = next(iter(views.values())).retriever
+    shown, holds = {}, {}
+    for view in dict.fromkeys(views.values()):
+        documents = [view.retriever.versions_of(c.document_ids, newest) for c in conversations]
+        shown[view] = _shown(conversations, view, documents)
+        holds[view] = [_holds(*case) for case in zip(conversations, shown[view], documents, strict=True)]
+    answerable = [any(answers) for answers in zip(*holds.values(), strict=True)]
+    items = {
+        view: [_item(*case) for case in zip(conversations, shown[view], holds[view], answerable, strict=True)]
+        for view in shown
+    }
+    return {name: items[view] for name, view in views.items()}
+
+
+def _shown(
+    conversations: Sequence[Conversation], view: View, documents: Sequence[Collection[str]]
+) -> list[list[Passage]]:
+    """Return the passages that each conversation is shown; where its documents are to be withheld, none of theirs."""
+    hidden = [ids if conversation.withhold else () for conversation, ids in zip(conversations, documents, strict=True)]
+    return view.retriever.search([conversation.question for conversation in conversations], view.passages, hidden)
+
+
+def _holds(conversation: Conversation, passages: Sequence[Passage], documents: Collection[str]) -> bool:
+    """Return whether the passages hold the conversation's answer."""
+    if not conversation.answerable or conversation.withhold:
+        return False
     is_known = bool(conversation.document_ids)  # else whoever gave the conversation vouches for its answer
-    holds = not is_known or holds_answer(passages, conversation.document_ids, conversation.evidence)
-    answerable = conversation.answerable and not conversation.withhold and holds
+    return not is_known or holds_answer(passages, documents, conversation.evidence)
+
+
+def _item(conversation: Conversation, passages: Sequence[Passage], holds: bool, answerable: bool) -> Item:
     return Item(
         id=conversation.id,
         family=conversation.family,
@@ -66,11 +104,12 @@ def _item(conversation: Conversation, passages: Sequence[Any]) -> Item:
         document_ids=tuple(conversation.document_ids),
         is_findable=conversation.answerable and not conversation.withhold and bool(conversation.document_ids),
         passages=tuple(passages),
+        holds_answer=holds,
     )
 
 
 def items_digest(items: Sequence[Item]) -> str:
-    """Return the digest of all that the models are shown and of what is right to say: equal means comparable."""
+    """Return the digest of all that a model is shown and of what is right to say: equal means comparable."""
     digest = hashlib.sha256()
     for item in items:
         shown = [item.id, item.question, item.reference, *(passage.text for passage in item.passages)]

@@ -82,7 +82,9 @@ class Retriever:
             vectors = np.load(folder / VECTORS)
             lexical = bm25s.BM25.load(folder / LEXICAL, show_progress=False)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{folder} is no whole index ({type(error).__name__}): run curate.index again.") from error
+            raise DataError(
+                f"{folder} is no whole index ({type(error).__name__}): run the stage that wrote it again."
+            ) from error
         if len(passages) != len(vectors):
             raise DataError(f"{folder} has {len(passages)} passages, {len(vectors)} vectors: run curate.index again.")
         retriever = cls(passages, titles, vectors, lexical)
@@ -93,6 +95,13 @@ class Retriever:
     def passages_of(self, document_ids: Collection[str]) -> list[Passage]:
         """Return every passage of the documents, by document id and in reading order."""
         return [self.passages[row] for document_id in sorted(document_ids) for row in self._rows.get(document_id, [])]
+
+    def versions_of(self, document_ids: Collection[str], other: "Retriever") -> frozenset[str]:
+        """Return the documents here that are those of `other`: by id or, as a new text has a new id, by title."""
+        missing = [document_id for document_id in document_ids if document_id not in self.titles]
+        titles = {other.titles[document_id] for document_id in missing if document_id in other.titles}
+        older = (document_id for document_id, title in self.titles.items() if title in titles) if titles else ()
+        return frozenset(document_ids).union(older)
 
     def search(
         self,

@@ -5,7 +5,7 @@ labelled pairs is not asked about the models at all.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -49,13 +49,21 @@ class Bench:
 
 
 def second_opinion(
-    rows: pl.DataFrame, items: Sequence[Item], embed: Embed, bench: Bench | None
+    rows: pl.DataFrame, items: Mapping[str, Sequence[Item]], embed: Embed, bench: Bench | None
 ) -> tuple[pl.DataFrame, Admission]:
-    """Return the table of Ragas' metrics for the rows of all models, and whether the judge was admitted."""
-    contexts = {item.id: tuple(passage.text for passage in item.passages) for item in items}
-    samples = [_sample(row, contexts[row["item_id"]]) for row in rows.iter_rows(named=True)]
+    """Return the table of Ragas' metrics for the rows of all models, and whether the judge was admitted.
+
+    `items` are the same for every model but for the passages that it was shown.
+    """
+    contexts = {
+        (model, item.id): tuple(passage.text for passage in item.passages)
+        for model, shown in items.items()
+        for item in shown
+    }
+    samples = [_sample(row, contexts[row["model"], row["item_id"]]) for row in rows.iter_rows(named=True)]
     found = offline_scores(samples, embed)
-    judged, admission = _judged(samples, items, embed, bench) if bench else (unjudged(samples), NOT_TRIED)
+    same = next(iter(items.values()))
+    judged, admission = _judged(samples, same, embed, bench) if bench else (unjudged(samples), NOT_TRIED)
     table = pl.DataFrame([asdict(measurement) for measurement in [*found, *judged]], schema=SCHEMA)
     return table.sort("model", "metric", "item_id"), admission
 

@@ -60,7 +60,7 @@ RETRIEVAL_SCHEMA = pl.Schema(_RETRIEVAL_COLUMNS)
 
 @dataclass(frozen=True)
 class Item:
-    """A question with the context that every model is shown. `reference` is what is right to say given that context."""
+    """A question with the context that a model is shown. `reference` is what is right to say, for every model."""
 
     id: str
     family: str
@@ -70,10 +70,13 @@ class Item:
     question: str
     reference: str
     answerable: bool
+    """Whether some model's context holds the answer, not necessarily this one."""
     document_ids: tuple[str, ...]
     is_findable: bool
     """Whether retrieval ought to have found the documents."""
     passages: tuple[Passage, ...]
+    holds_answer: bool
+    """Whether these passages do."""
 
     @property
     def cluster(self) -> str:
@@ -100,7 +103,7 @@ class Reply:
 
 
 def expected(answer: str, *, answerable: bool) -> str:
-    """Return what is right to say: the known answer where the context holds it, else that it does not."""
+    """Return what is right to say: the known answer where a context holds it, else that it does not."""
     return answer if answerable else ABSTENTION
 
 

@@ -68,7 +68,7 @@ class Scores:
 
 
 def score_answer(answer: str, reference: str, *, answerable: bool) -> Scores:
-    """Measure `answer`. `answerable`: the context that the model was shown holds `reference`.
+    """Measure `answer`. `answerable`: the documents that are searched say it, in the words of `reference`.
 
     An unanswerable question scores 1 for abstaining; match and F1 have no meaning there.
     """

@@ -30,7 +30,7 @@ def summarise(
 
 def summarise_retrieval(items: Sequence[Item], retrieval: pl.DataFrame) -> dict[str, Any]:
     """Return recall@k and MRR@k, and how often the passages found held the very answer."""
-    findable = [item.answerable for item in items if item.is_findable]
+    findable = [item.holds_answer for item in items if item.is_findable]
     return {
         "items": retrieval.height,
         "recall_at_k": _mean(retrieval["recall_at_k"]),

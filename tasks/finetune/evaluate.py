@@ -1,10 +1,12 @@
 """Ask candidate, champion and base model the same questions, and measure every answer.
 
-Reads `train` (candidate), `fetch` (champion), `split` (eval.parquet; the holdout stays closed) and `index`. Writes
-`evaluate`: `rows.parquet` (an answer a row, from which `promote` decides), `probe.parquet` (general questions, against
-forgetting), `retrieval.parquet`, `ragas.parquet`, `summary.json` (metrics), `by_kind.json` (plot) and
-`reference.parquet` (what the candidate's traffic will be compared with, see core/traffic.py). Times go to the log and
-to `measurements.json` below `settings.home`, never into the folder.
+Reads `train` and `index` (the candidate with its documents), `fetch` (the champion with its own) and `split`
+(eval.parquet; the holdout stays closed). Each model answers from the index that it serves with: what is compared is
+what users would get, adapter and documents together. Writes `evaluate`: `rows.parquet` (an answer a row, from which
+`promote` decides), `probe.parquet` (general questions, against forgetting), `retrieval.parquet` (of the candidate),
+`ragas.parquet`, `summary.json` (metrics), `by_kind.json` (plot) and `reference.parquet` (what the candidate's traffic
+will be compared with, see core/traffic.py). Times go to the log and to `measurements.json` below `settings.home`, never
+into the folder.
 Method: reference-based measures with unanswerable questions (core/scores.py); a judge's are reported, and only where it
 passed the labelled pairs. Caveat: rows repeat for the same precision and number of processes (core/sharing.py).
 """
@@ -93,60 +95,59 @@ def run(
     config: Config, train: Path, fetch: Path, split: Path, index: Path, out: Path, *, settings: Settings
 ) -> EvaluateReport:
     from tasks.adapters import contenders, exam
-    from tasks.adapters.retrieval import Retriever
     from tasks.adapters.second_opinion import second_opinion
 
     bench = _bench(config, settings)
-    passages = contenders.served_passages(train)
-    models = contenders.contenders(train, fetch, settings.model_cache)
-    retriever = Retriever.open(index, threads=settings.threads)
-    drawn = exam.draw_conversations(split / "eval.parquet", config.items, config.seed)
-    items = exam.with_context(drawn, retriever, passages)
-    probe = exam.read_probe(config.probe_file)[: config.probe_items]
+    models = contenders.contenders(train, fetch, index, settings.model_cache)
+    views = contenders.views(models, settings.threads)
+    items = exam.with_contexts(exam.draw_conversations(split / "eval.parquet", config.items, config.seed), views)
+    papers = _papers(config, items)
     specs = {model.name: _spec(config, model, settings) for model in models}
-    paper = contenders.Paper(items, probe, config.max_new_tokens, config.probe_tokens)
-    sheets = _answer(models, specs, paper, settings.home / "answers")
-    rows = pl.concat(measure(items, name, _replies(sheet.items)) for name, sheet in sheets.items())
-    ragas, admission = second_opinion(rows, items, retriever.embedder.embed, bench)
+    sheets = _answer(models, specs, papers, settings.home / "answers")
+    newest, asked = views["candidate"], items["candidate"]
+    rows = pl.concat(measure(items[name], name, _replies(sheet.items)) for name, sheet in sheets.items())
+    ragas, admission = second_opinion(rows, items, newest.retriever.embedder.embed, bench)
     tables = {
         "rows": rows,
-        "probe": pl.concat(measure_probe(probe, name, _replies(sheet.probe)) for name, sheet in sheets.items()),
-        "retrieval": measure_retrieval(items, passages),
+        "probe": pl.concat(measure_probe(papers[n].probe, n, _replies(sheet.probe)) for n, sheet in sheets.items()),
+        "retrieval": measure_retrieval(asked, newest.passages),
         "ragas": ragas,
     }
-    for name, table in tables.items():
-        _write(out / f"{name}.parquet", table)
-    write_json(out / "by_kind.json", by_kind(rows))
-    _write_reference(out / REFERENCE, items, sheets["candidate"].items, rows, retriever, config.max_new_tokens)
     summary = {
         **{name: summarise(name, **tables) for name in sheets},
-        "retrieval": {"k": passages, **summarise_retrieval(items, tables["retrieval"])},
+        "retrieval": {"k": newest.passages, **summarise_retrieval(asked, tables["retrieval"])},
         "judge": asdict(admission),
         "engine": specs["candidate"].fixed(),
         "compared": {
             "models": {model.name: model.digest for model in models},
-            "items": exam.items_digest(items),
-            "index": retriever.version,
+            "indexes": {name: view.retriever.version for name, view in views.items()},
+            "items": {name: exam.items_digest(shown) for name, shown in items.items()},
             "prompt": prompt.digest(),
         },
     }
+    _write_tables(out, tables)
+    _write_reference(out / REFERENCE, asked, sheets["candidate"].items, rows, newest.retriever, config.max_new_tokens)
     write_json(out / "summary.json", summary)
     write_json(settings.home / "stages" / "evaluate" / "measurements.json", _speeds(sheets))
-    return _report(summary, items, list(sheets), specs["candidate"])
+    return _report(summary, asked, list(sheets), specs["candidate"])
+
+
+def _papers(config: Config, items: Mapping[str, Sequence[Item]]) -> dict[str, "Paper"]:
+    from tasks.adapters.contenders import Paper
+    from tasks.adapters.exam import read_probe
+
+    probe = read_probe(config.probe_file)[: config.probe_items]
+    return {name: Paper(shown, probe, config.max_new_tokens, config.probe_tokens) for name, shown in items.items()}
 
 
 def _answer(
-    models: Sequence["Contender"], specs: Mapping[str, "EngineSpec"], paper: "Paper", kept: Path
+    models: Sequence["Contender"], specs: Mapping[str, "EngineSpec"], papers: Mapping[str, "Paper"], kept: Path
 ) -> dict[str, "Sheet"]:
-    """Return what each model answered; one that equals an earlier one is not asked again."""
+    """Return what each model answered; an equal one with equal documents finds the answers of the first one kept."""
     from tasks.adapters.contenders import Desk, answers
 
-    answered: dict[str, Sheet] = {}
-    progress = Progress("finetune.evaluate answers", paper.size * len({model.digest for model in models}))
-    for model in models:
-        if model.digest not in answered:
-            answered[model.digest] = answers(model, paper, Desk(specs[model.name], kept, progress))
-    return {model.name: answered[model.digest] for model in models}
+    progress = Progress("finetune.evaluate answers", sum(papers[model.name].size for model in models))
+    return {model.name: answers(model, papers[model.name], Desk(specs[model.name], kept, progress)) for model in models}
 
 
 def _spec(config: Config, model: "Contender", settings: Settings) -> "EngineSpec":
@@ -217,9 +218,11 @@ def _write_reference(
     write_traffic(path, seen, vectors, retriever.embedder.digest)
 
 
-def _write(path: Path, table: pl.DataFrame) -> None:
-    with table_writer(path, table.to_arrow().schema) as writer:
-        writer.write(table)
+def _write_tables(out: Path, tables: Mapping[str, pl.DataFrame]) -> None:
+    for name, table in tables.items():
+        with table_writer(out / f"{name}.parquet", table.to_arrow().schema) as writer:
+            writer.write(table)
+    write_json(out / "by_kind.json", by_kind(tables["rows"]))
 
 
 def _report(summary: Mapping[str, Any], items: Sequence[Item], names: list[str], spec: "EngineSpec") -> EvaluateReport:

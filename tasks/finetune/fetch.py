@@ -1,9 +1,9 @@
 """Fetch the champion that the candidate has to beat from the store.
 
 Reads `train` and `index` (only to know the candidate's name) and the store; writes `fetch`: `champion.json` with the
-champion's digest, and its `adapter/` and `prompt.json`, every file checked against its digest. Where there is no
-champion yet, `champion.json` says null and nothing else is written. Where the candidate itself is the champion, the one
-before it is fetched: so the same model and data give the same bytes before and after a promotion, and DVC alone can
+champion's digest, and its `adapter/`, `index/` and `prompt.json`, each file checked against its digest. Where there is
+no champion yet, `champion.json` says null and nothing else is written. Where the candidate itself is the champion, the
+one before it is fetched: so the same model and data give the same bytes before and after a promotion, and DVC alone can
 repeat a run. Caveat: DVC cannot see that the store changed; `is_stale` can, and flows ask it.
 """
 
@@ -40,7 +40,7 @@ def run(config: Config, train: Path, index: Path, out: Path, *, settings: Settin
     if champion is None:
         write_json(out / CHAMPION, {"digest": None})
         return FetchReport(champion=None)
-    manifest = registry.download(champion, out, prefixes=("adapter/", "prompt.json"))
+    manifest = registry.download(champion, out, prefixes=("adapter/", "index/", "prompt.json"))
     facts = manifest.model_dump(mode="json", include={"base", "prompt", "index_version"})
     write_json(out / CHAMPION, {"digest": champion, **facts})
     return FetchReport(champion=champion)

@@ -2,10 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters.exam import draw_conversations, items_digest, read_pairs, read_probe, with_context
+from tasks.adapters.exam import View, draw_conversations, items_digest, read_pairs, read_probe, with_contexts
 from tasks.adapters.retrieval import Retriever
 from tasks.adapters.tables import CONVERSATION_SCHEMA, frame_of, table_writer
 from tasks.core.errors import ConfigError, DataError
+from tasks.core.measurements import Item
 from tasks.core.passages import Passage
 from tasks.core.prompt import ABSTENTION
 from tasks.core.records import Conversation, Message
@@ -44,14 +45,19 @@ def write(path: Path, conversations: list[Conversation]) -> Path:
 class FixedRetriever(Retriever):
     """Finds for every question one passage of each document that is not left out."""
 
-    def __init__(self, documents: dict[str, str]) -> None:
-        self._texts = documents
+    def __init__(self, documents: dict[str, str], titles: dict[str, str] | None = None) -> None:
+        self._texts, self.titles = documents, titles or {name: name for name in documents}
         self.hidden: list[tuple[str, ...]] = []
 
     def search(self, questions, k, leave_out=(), *, within=None):  # type: ignore[no-untyped-def]
         self.hidden = [tuple(ids) for ids in leave_out]
         passages = [Passage(f"{name}-0", name, 0, text) for name, text in self._texts.items()]
         return [[p for p in passages if p.document_id not in hidden][:k] for hidden in leave_out]
+
+
+def alone(conversations: list[Conversation], retriever: Retriever) -> list[Item]:
+    """The items of a model that is compared with none of another index."""
+    return with_contexts(conversations, {"candidate": View(retriever, 3)})["candidate"]
 
 
 def test_items_are_drawn_in_proportion_and_sorted(tmp_path: Path) -> None:
@@ -79,7 +85,7 @@ def test_an_item_is_answerable_where_its_context_holds_the_evidence() -> None:
         conversation(3, withhold=True, answerable=False, evidence=""),
         conversation(4, answerable=False, evidence="", document_ids=["d1"]),  # a near miss beside its document
     ]
-    items = with_context(asked, retriever, 3)
+    items = alone(asked, retriever)
     assert [item.answerable for item in items] == [True, False, False, False]
     assert [item.reference for item in items] == ["Answer 1", ABSTENTION, ABSTENTION, ABSTENTION]
     assert [item.is_findable for item in items] == [True, True, False, False]
@@ -87,15 +93,58 @@ def test_an_item_is_answerable_where_its_context_holds_the_evidence() -> None:
 
 def test_withheld_documents_are_not_in_the_context() -> None:
     retriever = FixedRetriever({"d1": "one", "d2": "two"})
-    item = with_context([conversation(1, withhold=True, answerable=False)], retriever, 3)[0]
+    item = alone([conversation(1, withhold=True, answerable=False)], retriever)[0]
     assert [passage.document_id for passage in item.passages] == ["d2"]
-    with_context([conversation(1)], retriever, 3)
+    alone([conversation(1)], retriever)
     assert retriever.hidden == [()]
+
+
+def test_a_model_without_the_document_is_shown_none_of_it_and_has_the_same_to_say() -> None:
+    new = FixedRetriever({"d1": "the answer 1 is here", "d2": "two"})
+    views = {"candidate": View(new, 3), "champion": View(FixedRetriever({"d2": "two"}), 3), "base": View(new, 3)}
+    items = with_contexts([conversation(1)], views)
+    assert items["base"] is items["candidate"]
+    candidate, champion = (items[name][0] for name in ("candidate", "champion"))
+    assert [passage.document_id for passage in champion.passages] == ["d2"]
+    assert (candidate.holds_answer, champion.holds_answer) == (True, False)
+    assert (
+        (champion.answerable, champion.reference) == (candidate.answerable, candidate.reference) == (True, "Answer 1")
+    )
+
+
+def test_an_answer_that_only_the_older_index_finds_counts_against_the_newer_one() -> None:
+    views = {
+        "candidate": View(FixedRetriever({"d1": "cut short"}), 3),
+        "champion": View(FixedRetriever({"d1": "the answer 1 is here"}), 3),
+    }
+    candidate, champion = (items[0] for items in with_contexts([conversation(1)], views).values())
+    assert (
+        (candidate.answerable, candidate.reference) == (champion.answerable, champion.reference) == (True, "Answer 1")
+    )
+    assert (candidate.holds_answer, champion.holds_answer) == (False, True)
+
+
+@pytest.mark.parametrize("withhold", [True, False])
+def test_an_older_version_of_a_document_is_known_by_its_title(*, withhold: bool) -> None:
+    views = {
+        "candidate": View(FixedRetriever({"d1": "the answer 1 is here"}, {"d1": "guide"}), 3),
+        "champion": View(FixedRetriever({"old": "the answer 1 was here", "d2": ""}, {"old": "guide", "d2": "x"}), 3),
+    }
+    asked = conversation(1, withhold=withhold, answerable=not withhold)
+    champion = with_contexts([asked], views)["champion"][0]
+    assert [passage.document_id for passage in champion.passages] == (["d2"] if withhold else ["old", "d2"])
+    assert champion.holds_answer is not withhold
+
+
+def test_a_model_is_shown_as_many_passages_as_it_was_trained_with() -> None:
+    retriever = FixedRetriever({"d1": "one", "d2": "two", "d3": "three"})
+    items = with_contexts([conversation(1)], {"candidate": View(retriever, 3), "champion": View(retriever, 2)})
+    assert [len(items[name][0].passages) for name in items] == [3, 2]
 
 
 def test_the_digest_of_the_items_follows_from_what_is_shown() -> None:
     one, other = ({"d1": "the answer 1 is here"}, {"d1": "the answer 1 is there"})
-    digests = {items_digest(with_context([conversation(1)], FixedRetriever(texts), 3)) for texts in (one, one, other)}
+    digests = {items_digest(alone([conversation(1)], FixedRetriever(texts))) for texts in (one, one, other)}
     assert len(digests) == 2
 
 

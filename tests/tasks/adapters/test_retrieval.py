@@ -167,7 +167,7 @@ def test_the_lexical_index_has_the_same_bytes_in_every_process(tmp_path: Path) -
 def test_an_index_that_lacks_a_file_is_one_sentence(tmp_path: Path, name: str) -> None:
     index(tmp_path, DOCUMENTS)
     (tmp_path / name).unlink()
-    with pytest.raises(DataError, match=r"is no whole index \(\w+\): run curate\.index again\.$"):
+    with pytest.raises(DataError, match=r"is no whole index \(\w+\): run the stage that wrote it again\.$"):
         Retriever.open(tmp_path)
 
 

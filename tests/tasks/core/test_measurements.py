@@ -30,6 +30,7 @@ def item(
         document_ids=documents,
         is_findable=findable,
         passages=(Passage("d9-0", "d9", 0, "pickle"), Passage("d0-0", "d0", 0, "json.dumps(obj, indent=None)")),
+        holds_answer=answerable,
     )
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
@@ -20,7 +22,10 @@ RAGAS = pl.DataFrame(
 def make(number: int, kind: str, *, answerable: bool, held_out: bool = False) -> Item:
     reference = "None" if answerable else ABSTENTION
     passages = (Passage("d-0", "d", 0, "None"),)
-    return Item(f"{number}", "f", kind, "", held_out, "q", reference, answerable, ("d",), kind == "default", passages)
+    findable = kind == "default"
+    return Item(
+        f"{number}", "f", kind, "", held_out, "q", reference, answerable, ("d",), findable, passages, answerable
+    )
 
 
 ITEMS = [
@@ -79,6 +84,11 @@ def test_retrieval_is_summarised_with_how_often_the_answer_was_there() -> None:
     found = summarise_retrieval(ITEMS, measure_retrieval(ITEMS, 1))
     assert (found["items"], found["recall_at_k"], found["mrr"]) == (3, 1.0, 1.0)
     assert found["holds_answer"] == pytest.approx(2 / 3, abs=1e-6)
+
+
+def test_an_answer_that_only_another_index_holds_is_no_credit_to_this_retrieval() -> None:
+    lost = [replace(item, holds_answer=False) for item in ITEMS]
+    assert summarise_retrieval(lost, measure_retrieval(lost, 1))["holds_answer"] == 0
 
 
 def test_the_plot_has_a_point_for_each_kind_and_model() -> None:

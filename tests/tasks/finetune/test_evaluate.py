@@ -57,22 +57,28 @@ def embedder() -> Embedder:
     return load_embedder()
 
 
+def write_index(root: Path, split: Path, numbers: Sequence[int], embedder: Embedder) -> Path:
+    """The index of some documents, which become those of `split`."""
+    documents = frame_of([document(n) for n in numbers], DOCUMENT_SCHEMA).with_columns(side=pl.lit("eval"))
+    documents.write_parquet(split / "documents.parquet")
+    (root / "index").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index_stage, "load_embedder", lambda *_: embedder)
+        settings = Settings(home=root / "home", data=root)
+        index_stage.run(index_stage.Config(check_questions=0), split, root / "index", settings=settings)
+    return root / "index"
+
+
 @pytest.fixture(scope="module")
 def curated(tmp_path_factory: pytest.TempPathFactory, embedder: Embedder) -> Path:
     """The folders `split` and `index` of ten documents; the holdout is no file that anything could read."""
     root = tmp_path_factory.mktemp("curated")
     (root / "split").mkdir()
-    (root / "index").mkdir()
-    documents = frame_of([document(n) for n in range(10)], DOCUMENT_SCHEMA).with_columns(side=pl.lit("eval"))
-    documents.write_parquet(root / "split" / "documents.parquet")
     asked = [conversation(n) for n in range(10)] + [conversation(n, withheld=True) for n in range(0, 10, 2)]
     with table_writer(root / "split" / "eval.parquet", CONVERSATION_SCHEMA) as writer:
         writer.write(frame_of(asked, CONVERSATION_SCHEMA))
     (root / "split" / "holdout.parquet").write_bytes(b"never to be opened")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index_stage, "load_embedder", lambda *_: embedder)
-        settings = Settings(home=root / "home", data=root)
-        index_stage.run(index_stage.Config(check_questions=0), root / "split", root / "index", settings=settings)
+    write_index(root, root / "split", range(10), embedder)
     return root
 
 
@@ -102,8 +108,11 @@ class Stage:
         self.calls: list[str] = []
         self.say: Callable[[str, str], Answer] = lambda model, text: Answer("It is 7.", 50, 4, "ok", 0.1)
 
-    def crown(self, seed: int) -> None:
+    def crown(self, seed: int, index: Path | None = None) -> None:
+        """Make a champion of an adapter and, where it is not the newest one, its index."""
         write_model(self.fetch, seed)
+        shutil.rmtree(self.fetch / "index", ignore_errors=True)
+        shutil.copytree(index or self.index, self.fetch / "index")
         champion = {"digest": "c" * 64, "base": {"id": EMBEDDED, "digest": "-"}}
         (self.fetch / "champion.json").write_text(json.dumps(champion))
 
@@ -272,6 +281,44 @@ def test_the_champion_answers_too_and_one_that_equals_the_candidate_is_not_asked
     report = stage.run()
     assert sorted(stage.calls) == ["base", "candidate"]
     assert report.score["champion"] == report.score["candidate"] == 1.0
+
+
+def test_the_champion_answers_from_its_own_documents(
+    stage: Stage, curated: Path, tmp_path: Path, embedder: Embedder
+) -> None:
+    older = tmp_path / "older"
+    shutil.copytree(curated / "split", older / "split")
+    index = write_index(older, older / "split", range(5), embedder)
+    stage.say = lambda model, text: right("candidate", text)  # both read what they are shown, and decline without it
+    stage.crown(seed=3, index=index)
+    report = stage.run()
+    assert report.score == {"candidate": 1.0, "champion": pytest.approx(10 / 15), "base": 1.0}
+    assert report.hallucination_rate["champion"] == 0
+    rows = stage.rows().filter((pl.col("model") == "champion") & (pl.col("item_id") == "c7"))
+    assert rows.select("reference", "answer", "answerable").row(0) == ("17", ABSTENTION, True)
+    assert not any("d7" in found for found in rows["retrieved_ids"].item())
+    compared = stage.summary()["compared"]
+    assert compared["indexes"]["candidate"] == compared["indexes"]["base"] != compared["indexes"]["champion"]
+    assert stage.summary()["retrieval"]["holds_answer"] == 1.0
+
+
+def test_the_same_adapter_with_new_documents_is_another_model(
+    stage: Stage, curated: Path, tmp_path: Path, embedder: Embedder
+) -> None:
+    older = tmp_path / "older"
+    shutil.copytree(curated / "split", older / "split")
+    stage.say = right
+    stage.crown(seed=1, index=write_index(older, older / "split", range(5), embedder))
+    report = stage.run()
+    assert report.score["champion"] == pytest.approx(10 / 15)
+    assert report.score["candidate"] == 1.0
+
+
+def test_a_champion_without_its_index_is_fetched_again(stage: Stage) -> None:
+    stage.crown(seed=3)
+    shutil.rmtree(stage.fetch / "index")
+    with pytest.raises(DataError, match=r"fetch/index is no whole index .*run the stage that wrote it again"):
+        stage.run()
 
 
 def test_the_probe_is_asked_without_context_and_counts_general_knowledge(stage: Stage) -> None:

@@ -29,7 +29,7 @@ def test_without_a_champion_only_null_is_written(loop: Loop) -> None:
     assert files(loop).keys() == {"champion.json", "report.json"}
 
 
-def test_the_champion_s_adapter_and_prompt_come_back(loop: Loop) -> None:
+def test_the_champion_s_adapter_index_and_prompt_come_back(loop: Loop) -> None:
     first = loop.turn(GOOD)
     loop.train(1)
     assert loop.fetch() == first.candidate
@@ -39,7 +39,8 @@ def test_the_champion_s_adapter_and_prompt_come_back(loop: Loop) -> None:
     facts = json.loads(fetched["champion.json"])
     assert facts["digest"] == first.candidate
     assert facts["base"]["id"] == "smollm2-135m-instruct"
-    assert not any(name.startswith("index/") for name in fetched)
+    assert json.loads(fetched["index/index.json"]) == {"version": "f" * 64}
+    assert "index/vectors.npy" in fetched
 
 
 def test_fetching_after_a_promotion_gives_what_it_gave_before(loop: Loop) -> None:
