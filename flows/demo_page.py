@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from tasks import serving
 from tasks.adapters.files import write_text
+from tasks.adapters.html_page import render_page
 from tasks.core.verdict import points
-from tasks.serving import page_templates
 
-PAGE = "index.html"
+TEMPLATE, PAGE = Path(__file__).with_name("demo_page.html.j2"), "index.html"
 
 
 @dataclass
@@ -54,11 +53,9 @@ class Story:
 
 def write_story(story: Story) -> Path:
     """Write the page into the story's folder, and return where it is."""
-    loader = FileSystemLoader([Path(__file__).parent, Path(page_templates.__file__).parent])
-    templates = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    page = templates.get_template("demo_page.html.j2").render(
+    page = render_page(
+        TEMPLATE,
+        Path(serving.__file__).parent,  # of the gateway's styles
         story=story,
         of_hundred=_of_hundred,
         minutes=sum(chapter.seconds for chapter in story.chapters) / 60,

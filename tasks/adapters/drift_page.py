@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tasks.adapters.drift_pictures import categories, numbers, question_map
+from tasks.adapters.html_page import render_page
 from tasks.core.drift import ColumnFinding
 from tasks.core.lineage import short
 from tasks.core.verdict import label, points
 from tasks.core.watch import Part, Watch
 
-TEMPLATE = "drift_page.html.j2"
+TEMPLATE = Path(__file__).with_name("drift_page.html.j2")
 MAX_TEXT = 300
 EMBEDDING = "question_embedding"
 COLOURS = {
@@ -53,15 +53,9 @@ class Picture:
 
 def render(watch: Watch, picture: Picture) -> str:
     """Return the page."""
-    page = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    ).get_template(TEMPLATE)
     drifted = [row for part in watch.parts for row in part.cluster.rows]
-    return page.render(
+    return render_page(
+        TEMPLATE,
         watch=watch,
         model=short(watch.model),
         announcement=ANNOUNCEMENTS[watch.drift.outcome],

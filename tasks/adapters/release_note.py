@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tasks.adapters.gain_plot import axis, axis_reach, bar, minus, plot
+from tasks.adapters.html_page import render_page
 from tasks.core.changed_answers import ChangedAnswer, Changes
 from tasks.core.lineage import DataFacts, Manifest, RunFacts, SourceFact, TokenCount, short
 from tasks.core.verdict import Finding, Verdict, points, signed_points
 
-TEMPLATE = "release_note.html.j2"
+TEMPLATE = Path(__file__).with_name("release_note.html.j2")
 MAX_TEXT = 400
 MAX_DROPS = 14
 COLOURS = {
@@ -51,14 +51,8 @@ def render(note: Note, run: RunFacts | None = None) -> str:
     verdict = note.verdict
     findings = [verdict.primary, *verdict.guards]
     reach = axis_reach(findings)
-    page = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    ).get_template(TEMPLATE)
-    return page.render(
+    return render_page(
+        TEMPLATE,
         title="Release note",
         announcement=ANNOUNCEMENTS[verdict.outcome],
         colours=COLOURS[verdict.outcome],

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-
 from tasks.adapters.expectations import Outcome
 from tasks.adapters.files import write_text
+from tasks.adapters.html_page import render_page
 
-TEMPLATE = "validation_page.html"
+TEMPLATE = Path(__file__).with_name("validation_page.html")
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,10 @@ class TableResult:
 
 def write_page(path: Path, results: Sequence[TableResult]) -> None:
     """Write the report for both tables."""
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     outcomes = [outcome for result in results for outcome in result.outcomes]
     failed = [outcome for outcome in outcomes if not outcome.success]
-    page = environment.get_template(TEMPLATE).render(
+    page = render_page(
+        TEMPLATE,
         results=results,
         num_expectations=len(outcomes),
         num_failed=len(failed),

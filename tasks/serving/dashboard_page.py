@@ -6,19 +6,21 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from markupsafe import Markup
 
 from tasks.adapters.history import Recorded
+from tasks.adapters.html_page import render_page
 from tasks.core.lineage import short
 from tasks.core.rollout import WATCHED
 from tasks.core.served_figures import Figures
 from tasks.core.verdict import points, signed_points
 from tasks.serving import charts
 from tasks.serving.dashboard import Board
-from tasks.serving.page_templates import render_page
 from tasks.serving.recording import Counts
 
+TEMPLATE = Path(__file__).with_name("dashboard.html.j2")
 NOT_MEASURED = "not measured yet"
 UNREADABLE = "cannot be read"
 MOST_FAILED = WATCHED["errors"].margin  # what a rollout accepts
@@ -79,7 +81,7 @@ class VerdictRow:
 def render(board: Board, now: Now, form_token: str) -> str:
     """Return the page."""
     return render_page(
-        "dashboard.html.j2",
+        TEMPLATE,
         tiles=tiles(board, now),
         rows=[_row(verdict) for verdict in board.history.verdicts] if board.history else [],
         notes=board.notes,

@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from tasks.adapters.html_page import render_page
 from tasks.adapters.last_drift import VERDICT, last_drift, monitor_folders
 from tasks.adapters.registry import Registry
 from tasks.adapters.storage import open_store
@@ -32,7 +33,6 @@ from tasks.serving.freshly import Freshly
 from tasks.serving.gateway import Gateway
 from tasks.serving.keys import Key
 from tasks.serving.metrics import CONTENT_TYPE
-from tasks.serving.page_templates import render_page
 from tasks.serving.recording import Counts
 from tasks.serving.replies import error_headers, error_response, failure, read_body
 from tasks.serving.review import Review
@@ -42,6 +42,7 @@ from tasks.serving.sessions import COOKIE, LIFE_S, Session, Sessions
 from tasks.settings import Settings
 
 T = TypeVar("T")
+SIGN_IN = Path(__file__).with_name("sign_in.html.j2")
 FRESH_S = 5.0
 QUEUE_DAYS, QUEUE_LENGTH = 7, 20
 FORM_BYTES = 65_536
@@ -344,7 +345,7 @@ def _refused(request: Request, error: ApiError, next_: str | None = None) -> Res
     wants_key = error.status == 401
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     text = render_page(
-        "sign_in.html.j2",
+        SIGN_IN,
         title="Sign in" if wants_key else "That did not work",
         notice="" if error.code == "signed_out" else error.message,
         wants_key=wants_key,

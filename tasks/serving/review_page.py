@@ -6,14 +6,15 @@ gateway knows that its own page sent it. `read_label` turns what was posted into
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 
+from tasks.adapters.html_page import render_page
 from tasks.core.feedback_rules import FeedbackLimits, FeedbackRefusedError
 from tasks.core.lineage import short
 from tasks.core.review_queue import Label, ReviewItem
-from tasks.serving.page_templates import render_page
 
-TEMPLATE = "review_page.html.j2"
+TEMPLATE = Path(__file__).with_name("review_page.html.j2")
 LABELS: tuple[Label, ...] = get_args(Label)
 
 
