@@ -139,9 +139,9 @@ class _Demo:
                 chapter.add(*watch.lines())
                 chapter.links[f"drift report of window {watch.number}"] = self._watch_page(watch)
                 self.story.qualities.append(Quality(f"with {package}", watch.quality.now, watch.drift.rows[1]))
-                if package in watch.wanted().packages:
+                if watch.matters and package in watch.wanted().packages:
                     return watch
-            raise TurnedOutOtherwiseError(f"The monitor has not asked for the documents of {package}.")
+            raise TurnedOutOtherwiseError(f"The monitor has not confirmed that documents of {package} are missing.")
 
     def event(self, watch: Watch) -> FlowRun:
         with self._chapter("Drift starts a retrain") as chapter:

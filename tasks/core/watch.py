@@ -1,7 +1,7 @@
 """What the monitor says of a window in the end: drift, its parts, the fall of quality, and whether it matters. Pure.
 
-Drift matters where it is confirmed, or where a part of it asks for documents or a retraining. Parts are looked for only
-in a window that is at least suspected, so that the budget for false alarms holds for them too.
+Drift matters where it is confirmed, whatever a single window seems to ask for. Parts are looked for only in a window
+that is at least suspected, so that the budget for false alarms holds for them too.
 """
 
 from typing import Literal
@@ -89,7 +89,7 @@ class Watch(BaseModel):
 
     @property
     def matters(self) -> bool:
-        return self.drift.outcome == "CONFIRMED" or self.asks_for_work
+        return self.drift.outcome == "CONFIRMED"
 
     @property
     def asks_for_work(self) -> bool:
@@ -97,7 +97,7 @@ class Watch(BaseModel):
 
     @property
     def severity(self) -> Severity:
-        if self.quality.has_fallen or self.asks_for_work:
+        if self.matters and (self.quality.has_fallen or self.asks_for_work):
             return "high"
         by_outcome: dict[str, Severity] = {"CONFIRMED": "medium", "SUSPECTED": "low"}
         return by_outcome.get(self.drift.outcome, "none")

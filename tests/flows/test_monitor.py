@@ -33,12 +33,16 @@ USUAL = [f"What does {m}.{name} return?" for m in MODULES for name in ("open", "
 NEW = [f"How does colorsys convert {a} to {b}?" for a in ("rgb", "hls", "yiq", "hsv") for b in ("rgb", "hls", "yiq")]
 
 
-def answers(questions: list[str], rows: int, seed: int, *, good: float) -> list[AnswerRecord]:
-    rng, now = random.Random(seed), datetime.now(UTC) - timedelta(minutes=1)
+def answers(
+    questions: list[str], rows: int, seed: int, *, good: float, last: datetime | None = None
+) -> list[AnswerRecord]:
+    """Answers of the base model, one a second, the latest a minute ago or at `last`, closer to each other."""
+    rng, now = random.Random(seed), last or datetime.now(UTC) - timedelta(minutes=1)
+    step = timedelta(milliseconds=1) if last else timedelta(seconds=1)
     return [
         AnswerRecord.model_validate(
             {
-                "answer_id": f"{seed}-{row}", "at": (now - timedelta(seconds=row)).isoformat(), "model": "base",
+                "answer_id": f"{seed}-{row}", "at": (now - row * step).isoformat(), "model": "base",
                 "arm": "champion", "prompt_digest": "p", "index_version": "i", "engine": "openvino", "parameters": {},
                 "messages": [{"role": "user", "content": rng.choice(questions)}], "answer": "It returns text.",
                 "document_ids": [], "retrieval_scores": [0.6], "abstained": rng.random() > good, "ungrounded": [],
@@ -64,31 +68,43 @@ def settings(workdir: Path, repository: Path, hook: Hook, monkeypatch: pytest.Mo
     embedder = load_embedder()
     write_traffic(workdir / "served.parquet", rows, embedder.embed([row["question"] for row in rows]), embedder.digest)
     WatchLog(open_store(settings.store_url), "base").keep_served(workdir / "served.parquet")
-    journal = Journal(open_records(settings.home, settings.records_url, None).journals, datetime.now(UTC))
-    lately = [*answers(USUAL, 160, 2, good=0.95), *answers(NEW, 80, 3, good=0.1)]
-    journal.append(b"".join(map(line_of, lately)))
-    journal.close()
+    serve(settings, 2)
     return settings
 
 
-def test_a_new_topic_is_said_shown_and_sent(settings: Settings, hook: Hook) -> None:
+def serve(settings: Settings, seed: int, last: datetime | None = None) -> None:
+    """Write records of answers, a third of them about the new topic."""
+    lately = [*answers(USUAL, 160, seed, good=0.95, last=last), *answers(NEW, 80, seed + 1, good=0.1, last=last)]
+    journal = Journal(open_records(settings.home, settings.records_url, None).journals, datetime.now(UTC))
+    journal.append(b"".join(map(line_of, lately)))
+    journal.close()
+
+
+def test_a_new_topic_is_said_at_once_and_sent_when_the_next_window_has_it_too(settings: Settings, hook: Hook) -> None:
+    log = WatchLog(open_store(settings.store_url), "base")
     with prefect_test_harness(server_startup_timeout=120):
         from flows.monitor import monitor
 
         said = "\n".join(monitor())
+        assert "SUSPECTED" in said
+        assert "Add documents: colorsys." in said
+        assert "ratchet.drift.detected" not in said
+        assert not hook.bodies, "one window starts nothing"
+        serve(settings, 4, last=datetime.fromisoformat(log.last(1)[0].until) + timedelta(seconds=1))
+        said = "\n".join(monitor())
         found = httpx.post(f"{PREFECT_API_URL.value()}/artifacts/filter", json={"limit": 50}, timeout=30).json()
     shown = {artifact["key"]: artifact["data"] for artifact in found}
-    assert "SUSPECTED" in said
-    assert "Add documents: colorsys." in said
-    assert "ratchet.drift.detected" in said
-    (sent,) = hook.bodies
-    assert (sent["event"], sent["severity"], sent["packages"]) == ("ratchet.drift.detected", "high", ["colorsys"])
+    assert "CONFIRMED" in said
+    told = {body["event"]: body for body in hook.bodies}
+    assert set(told) == {"ratchet.drift.detected", "ratchet.quality.degraded"}
+    sent = told["ratchet.drift.detected"]
+    assert (sent["severity"], sent["packages"]) == ("high", ["colorsys"])
     page = Path(sent["report"].removeprefix("file://"))
     assert "colorsys" in page.read_text()
     assert sent["report"] in shown["drift-page"]
     assert "question_embedding" in shown["drift-columns"]
     assert "colorsys" in shown["drift-parts"]
-    assert WatchLog(open_store(settings.store_url), "base").numbers() == [1]
+    assert log.numbers() == [1, 2]
     assert (settings.home / "evidently").is_dir()
     history = b"".join(path.read_bytes() for path in (settings.home / "evidently").rglob("*") if path.is_file())
     assert b"colorsys" not in history, "Evidently is given numbers alone"

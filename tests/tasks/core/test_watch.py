@@ -46,14 +46,18 @@ def part(advice: Advice, *offers: Offer, **changes: object) -> Part:
         (watch("TOO_FEW_ROWS"), False, "none"),
         (watch("SUSPECTED"), False, "low"),
         (watch("SUSPECTED", part("label"), part("ignore"), part("fix_prompt")), False, "low"),
-        (watch("SUSPECTED", part("retrain")), True, "high"),
-        (watch("SUSPECTED", part("add_documents")), True, "high"),
+        (watch("SUSPECTED", part("retrain")), False, "low"),
+        (watch("SUSPECTED", part("add_documents")), False, "low"),
         (watch("CONFIRMED"), True, "medium"),
         (watch("CONFIRMED", part("ignore")), True, "medium"),
+        (watch("CONFIRMED", part("retrain")), True, "high"),
+        (watch("CONFIRMED", part("add_documents")), True, "high"),
         (watch("CONFIRMED", has_fallen=True), True, "high"),
     ],
 )
-def test_drift_matters_when_it_is_confirmed_or_a_part_asks_for_work(seen: Watch, matters: bool, severity: str) -> None:
+def test_drift_matters_when_it_is_confirmed_and_most_where_a_part_asks_for_work(
+    seen: Watch, matters: bool, severity: str
+) -> None:
     assert (seen.matters, seen.severity) == (matters, severity)
 
 
