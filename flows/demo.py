@@ -110,8 +110,9 @@ class _Demo:
         watch = self.new_topic(champion, usual, new, package)
         run = self.event(watch)
         candidate = self.retrain(run, champion)
-        self.canary(candidate, champion, [*usual, *self.rng.choices(new, k=len(usual))])
-        self.after(candidate)
+        mixed = [*usual, *self.rng.choices(new, k=len(usual))]
+        self.canary(candidate, champion, mixed)
+        self.after(candidate, mixed)
         self.bad_candidate(candidate)
         self.drill(candidate, champion)
 
@@ -166,7 +167,7 @@ class _Demo:
             verdict = self._verdict()
             candidate = str(verdict["candidate"])
             chapter.add(f"{short(candidate)} against {short(champion)}: {verdict['outcome']}.")
-            chapter.add(*map(str, verdict["reasons"]))
+            chapter.add(str(verdict["headline"]), *map(str, verdict["reasons"]))
             chapter.links["release note"] = self._keep("data/promote/release_note.html", "release_note.html")
             if verdict["outcome"] != "PROMOTE":
                 raise TurnedOutOtherwiseError(f"The gate says {verdict['outcome']} on the new candidate.")
@@ -196,10 +197,10 @@ class _Demo:
                 raise TurnedOutOtherwiseError(f"The canary did not end with {short(candidate)}: {steps[-1]}")
             chapter.add(f"{short(candidate)} is the champion, and {short(champion)} stays loaded for a while.")
 
-    def after(self, candidate: str) -> None:
+    def after(self, candidate: str, questions: list[str]) -> None:
         with self._chapter("The same questions, the new champion") as chapter:
-            time.sleep(SETTLE_S)
-            watch = self._look(candidate, kept=False)
+            self._ask_a_window(questions)
+            watch = self._look(candidate)
             chapter.add(*watch.lines())
             chapter.links["drift report"] = self._watch_page(watch)
             self.story.qualities.append(Quality("new champion", watch.quality.now, watch.drift.rows[1]))
@@ -283,20 +284,19 @@ class _Demo:
         self.traffic.ask(asked, on_answer, until=lambda: False)
         time.sleep(SETTLE_S)  # until the last answers are on disk
 
-    def _look(self, model: str, *, kept: bool = True) -> Watch:
+    def _look(self, model: str) -> Watch:
         """Let the monitor look, as its schedule would, and return what it says."""
         log = WatchLog(self.sandbox.registry().store, model)
         before = len(log.numbers())
         deployment = self.client.read_deployment_by_name(f"monitor/{WATCH}")
         self._wait_for(self.client.create_flow_run_from_deployment(deployment.id).id, LOOK_S)
         found = read_watch(self.sandbox.settings.data)
-        if kept and len(log.numbers()) != before + 1:
+        if len(log.numbers()) != before + 1:
             raise TurnedOutOtherwiseError(f"The monitor has not judged a window: {found.drift.headline}")
         return found
 
     def _watch_page(self, watch: Watch) -> str:
-        if watch.number is None:
-            return self._keep("data/drift/report.html", "drift_report.html")
+        assert watch.number is not None, "the story looks at the next window alone"
         return WatchLog(self.sandbox.registry().store, watch.model).page_address(watch.number)
 
     def _first_run(self, deployment: UUID) -> FlowRun:

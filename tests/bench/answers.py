@@ -68,11 +68,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="64 prompts instead of 256, of which the peers get 8")
     parser.add_argument("--engine", choices=sorted(ENGINES), help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--tokens", type=int, default=MAX_NEW_TOKENS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.engine:
-        print(json.dumps(asdict(ENGINES[arguments.engine](json.loads(arguments.file.read_text())))))
+        print(json.dumps(asdict(ENGINES[arguments.engine](json.loads(arguments.file.read_text()), arguments.tokens))))
         return
-    sys.exit(compare(ours=64 if arguments.quick else 256, peers=8 if arguments.quick else 16))
+    sys.exit(compare(ours=64 if arguments.quick else 256, peers=8 if arguments.quick else 32))
 
 
 def compare(ours: int, peers: int) -> str | None:
@@ -125,9 +126,10 @@ def _common(one: str, other: str) -> int:
     return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-def measure(engine: str, file: Path) -> Result:
-    """Return what a process of its own measured."""
+def measure(engine: str, file: Path, most_tokens: int = MAX_NEW_TOKENS) -> Result:
+    """Return what a process of its own measured, with answers of at most so many tokens."""
     command = [sys.executable, "-W", "ignore", "-m", "tests.bench.answers", "--engine", engine, "--file", str(file)]
+    command += ["--tokens", str(most_tokens)]
     done = subprocess.run(command, env={**os.environ, **ONE_THREAD}, stdout=subprocess.PIPE, text=True, check=True)
     return Result(**json.loads(done.stdout.splitlines()[-1]))
 
@@ -183,10 +185,10 @@ def prompts(count: int) -> list[str]:
     return rendered([(question, found(question)) for question in made.questions[:count]])
 
 
-def ratchet(precision: str) -> Callable[[Sequence[str]], Result]:
+def ratchet(precision: str) -> Callable[[Sequence[str], int], Result]:
     """The engine of evaluation in one process."""
 
-    def run(texts: Sequence[str]) -> Result:
+    def run(texts: Sequence[str], most_tokens: int) -> Result:
         from tasks.adapters.base_model import EMBEDDED, resolve
         from tasks.adapters.engine import EngineSpec, open_engine
         from tasks.adapters.gguf_export import merged_gguf
@@ -198,7 +200,7 @@ def ratchet(precision: str) -> Callable[[Sequence[str]], Result]:
         before = cpu_seconds()
         engine = open_engine(EngineSpec("openvino", weights, base.folder, precision))  # type: ignore[arg-type]
         loaded, started = cpu_seconds(), time.monotonic()
-        answers = engine.answer(texts, MAX_NEW_TOKENS)
+        answers = engine.answer(texts, most_tokens)
         assert all(answer.status == "ok" for answer in answers)
         tokens = (sum(a.prompt_tokens for a in answers), sum(a.completion_tokens for a in answers))
         return result(f"ratchet {precision}", len(texts), tokens, (before, loaded, started))
@@ -206,10 +208,10 @@ def ratchet(precision: str) -> Callable[[Sequence[str]], Result]:
     return run
 
 
-def hugging_face(dtype: str) -> Callable[[Sequence[str]], Result]:
+def hugging_face(dtype: str) -> Callable[[Sequence[str], int], Result]:
     """What people do first: load, and call generate for one prompt after the other."""
 
-    def run(texts: Sequence[str]) -> Result:
+    def run(texts: Sequence[str], most_tokens: int) -> Result:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -227,7 +229,7 @@ def hugging_face(dtype: str) -> Callable[[Sequence[str]], Result]:
         for text in texts:
             inputs = tokenizer(text, return_tensors="pt", add_special_tokens=False)
             with torch.inference_mode():
-                ids = model.generate(**inputs, max_new_tokens=MAX_NEW_TOKENS, do_sample=False)
+                ids = model.generate(**inputs, max_new_tokens=most_tokens, do_sample=False)
             read += inputs["input_ids"].shape[1]
             written += ids.shape[1] - inputs["input_ids"].shape[1]
         done = result(f"hf {dtype}", len(texts), (read, written), (before, loaded, started))
