@@ -93,7 +93,7 @@ def test_a_new_topic_is_said_at_once_and_sent_when_the_next_window_has_it_too(se
         serve(settings, 4, last=datetime.fromisoformat(log.last(1)[0].until) + timedelta(seconds=1))
         said = "\n".join(monitor())
         found = httpx.post(f"{PREFECT_API_URL.value()}/artifacts/filter", json={"limit": 50}, timeout=30).json()
-    shown = {artifact["key"]: artifact["data"] for artifact in found}
+    shown = {artifact["key"]: artifact["data"] for artifact in sorted(found, key=lambda made: str(made["created"]))}
     assert "CONFIRMED" in said
     told = {body["event"]: body for body in hook.bodies}
     assert set(told) == {"ratchet.drift.detected", "ratchet.quality.degraded"}
