@@ -44,6 +44,7 @@ FOLDER = "demo"  # below `home`
 POLL_S = 2.0
 NEWS_S = 60.0  # between two lines about a stage that goes on
 LOOK_S, EVENT_S, RETRAIN_S = 300.0, 120.0, 3600.0
+APPLICATIONS = [f"application {number}" for number in range(1, 9)]  # what one key may say of answers is limited
 SPARE = 1.1  # questions for each row that a window needs: some answers fail or come late
 MOST_LOOKS = 3
 MOST_CANARY_ANSWERS = 3000
@@ -83,9 +84,11 @@ def _running(sandbox: Sandbox, story: Story, say: Say) -> Iterator["_Demo"]:
     """Start everything in the copy, and end it with the block."""
     say("Prefect, its deployments, the gateway and Evidently are started: `ratchet up` ...")
     api = {PREFECT_API_URL: f"{sandbox.prefect}/api"}
-    with sandbox.up() as key, temporary_settings(api), get_client(sync_client=True) as client:
+    with sandbox.up(), temporary_settings(api), get_client(sync_client=True) as client:
         say(f"Prefect {sandbox.prefect}   gateway {sandbox.gateway}")
-        demo = _Demo(sandbox, story, say, client, Traffic(sandbox.gateway, key, random.Random(0)))
+        demo = _Demo(
+            sandbox, story, say, client, Traffic(sandbox.gateway, sandbox.add_keys(APPLICATIONS), random.Random(0))
+        )
         demo.pause_schedules()
         yield demo
 

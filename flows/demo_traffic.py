@@ -51,10 +51,11 @@ def topic_questions(package: str) -> dict[str, str]:
 
 @dataclass
 class Traffic:
-    """Questions put to a gateway, each by one of many askers."""
+    """Questions put to a gateway, each by one of many askers, who use several applications."""
 
     gateway: str
-    key: str
+    keys: Sequence[str]
+    """Of the applications."""
     rng: random.Random
     right: Mapping[str, str] = field(default_factory=dict)
     """The right answer to questions whose askers say what they think of theirs."""
@@ -70,10 +71,7 @@ class Traffic:
 
     async def _ask(self, questions: Iterator[str], on_answer: Callable[[], None], until: Callable[[], bool]) -> int:
         answered = 0
-        headers = {"Authorization": f"Bearer {self.key}"}
-        async with httpx.AsyncClient(
-            base_url=self.gateway, headers=headers, timeout=TIMEOUT_S, trust_env=False
-        ) as http:
+        async with httpx.AsyncClient(base_url=self.gateway, timeout=TIMEOUT_S, trust_env=False) as http:
 
             async def one() -> None:
                 nonlocal answered
@@ -88,15 +86,17 @@ class Traffic:
         return answered
 
     async def _answer(self, http: httpx.AsyncClient, question: str) -> None:
+        asker = self.rng.randrange(ASKERS)
+        headers = {"Authorization": f"Bearer {self.keys[asker % len(self.keys)]}"}
         body = {
             "model": "ratchet",
             "messages": [{"role": "user", "content": question}],
             "max_tokens": ANSWER_TOKENS,
-            "user": f"asker-{self.rng.randrange(ASKERS)}",
+            "user": f"asker-{asker}",
         }
         for _ in range(MOST_RETRIES):
             try:
-                reply = await http.post("/v1/chat/completions", json=body)
+                reply = await http.post("/v1/chat/completions", json=body, headers=headers)
             except httpx.HTTPError as error:
                 raise ExternalError(
                     f"The gateway at {self.gateway} does not answer ({type(error).__name__})."
@@ -110,9 +110,10 @@ class Traffic:
         self.counts[said["model"]] += 1
         if question in self.right:
             is_right = holds(said["choices"][0]["message"]["content"], self.right[question])
-            await self._judge(http, said["id"], "up" if is_right else "down")
+            opinion = {"answer_id": said["id"], "thumb": "up" if is_right else "down"}
+            await self._judge(http, opinion, headers)
 
-    async def _judge(self, http: httpx.AsyncClient, answer_id: str, thumb: str) -> None:
-        reply = await http.post("/v1/feedback", json={"answer_id": answer_id, "thumb": thumb})
+    async def _judge(self, http: httpx.AsyncClient, opinion: Mapping[str, str], headers: Mapping[str, str]) -> None:
+        reply = await http.post("/v1/feedback", json=dict(opinion), headers=dict(headers))
         if reply.status_code != httpx.codes.CREATED:
             raise ExternalError(f"The gateway at {self.gateway} took feedback with status {reply.status_code}.")

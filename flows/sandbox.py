@@ -6,15 +6,15 @@ are read where they lie.
 """
 
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from tasks.adapters.storage import FolderStore, Store, open_store
 from tasks.core.errors import DataError, ExternalError
 from tasks.core.lineage import short
 from tasks.runner import find_stage, profile_file, read_yaml
+from tasks.serving.keys import KeyRing, key_file
 from tasks.settings import Settings
 
 START_S, END_S = 240.0, 90.0
@@ -76,9 +77,14 @@ class Sandbox:
             raise ExternalError(f"`ratchet {' '.join(arguments)}` failed in {self.root}: {last}")
         return done.stdout
 
+    def add_keys(self, names: Sequence[str]) -> list[str]:
+        """Make a key of the gateway for each name, as an administrator would."""
+        ring, now = KeyRing(key_file(self.settings.home)), datetime.now(UTC).isoformat()
+        return [token for name in names if (token := ring.create(name, "user", at=now))]
+
     @contextmanager
-    def up(self) -> Iterator[str]:
-        """Run `ratchet up` here until the block ends, and yield the gateway's admin key."""
+    def up(self) -> Iterator[None]:
+        """Run `ratchet up` here until the block ends."""
         log = self.root / ".ratchet" / "up.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("w") as output:
@@ -92,7 +98,8 @@ class Sandbox:
                 preexec_fn=die_with_parent,
             )
         try:
-            yield _admin_key(process, log)
+            _wait_until_up(process, log)
+            yield
         finally:
             process.terminate()
             try:
@@ -206,12 +213,9 @@ def _absolute(location: str) -> str:
     return location if "://" in location else str(Path.cwd() / location)
 
 
-def _admin_key(process: "subprocess.Popen[bytes]", log: Path) -> str:
+def _wait_until_up(process: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + START_S
-    while "All is up." not in (said := log.read_text(encoding="utf-8", errors="replace")):
+    while "All is up." not in log.read_text(encoding="utf-8", errors="replace"):
         if process.poll() is not None or time.monotonic() > deadline:
             raise ExternalError(f"`ratchet up` did not come up: read {log}.")
         time.sleep(0.5)
-    found = re.search(r"rk-\S+", said)
-    assert found is not None, "the first start of a gateway prints its key"
-    return found[0]
