@@ -20,7 +20,7 @@ from tasks.core.golden import holds
 from tasks.core.sources import PackageReference
 
 AT_ONCE = 8  # so that no answer waits long enough to count as slow
-ASKERS = 120  # a canary compares askers, and needs twenty of them on either side
+ASKERS = 240  # a canary compares askers, and needs twenty of them on either side, whom chance deals out
 ANSWER_TOKENS = 40
 TIMEOUT_S = 180.0
 RETRY_S = 1.0

@@ -15,7 +15,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.core.pairing import Better
-from tasks.core.sequential import Bounds, Contest, bounds
+from tasks.core.sequential import LEAST_UNITS, Bounds, Contest, bounds
 from tasks.core.stage import StageConfig
 from tasks.core.verdict import State, label, points, signed_points
 
@@ -232,8 +232,8 @@ def _gap(name: str, watch: Watch, contest: Contest, found: Bounds) -> str | None
     if found.is_known:
         return None
     return (
-        f"{label(name)} was measured on {contest.candidate.measured} requests of the candidate and "
-        f"{contest.champion.measured} of the champion, too few for any evidence."
+        f"{label(name)} was measured with {contest.candidate.askers} askers of the candidate and "
+        f"{contest.champion.askers} of the champion; at least {LEAST_UNITS} of each are needed."
     )
 
 

@@ -85,6 +85,11 @@ class Arm:
         self._single = 0
         self._sums = [0.0, 0.0, 0.0, 0.0, 0.0]  # requests, total, squares, products, sizes
 
+    @property
+    def askers(self) -> int:
+        """Keys of the measured requests, one without a key being its own."""
+        return self._single + len(self._keys)
+
     def observe(self, value: float | None, key: str | None = None) -> None:
         """Count one request. None, NaN and what lies outside [0, 1] was not measured."""
         if value is None or not 0 <= value <= 1:
@@ -109,8 +114,7 @@ class Arm:
     def totals(self) -> Totals:
         """Return the sums up to now, as numpy scalars: an empty arm divides to NaN, not to an error."""
         requests, *rest = self._sums
-        keys = len(self._keys) + self._single
-        return Totals(*(np.float64(value) for value in (requests, keys, *rest)))
+        return Totals(*(np.float64(value) for value in (requests, self.askers, *rest)))
 
 
 @dataclass

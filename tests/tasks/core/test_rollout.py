@@ -110,7 +110,7 @@ def test_nothing_observed_waits_and_says_what_is_missing():
     found = Rollout.start(RULE).decide()
     assert found.outcome == "WAIT"
     assert {finding.state for finding in found.findings} == {"unmeasured"}
-    assert "0 requests of the candidate and 0 of the champion, too few" in found.reasons[1]
+    assert "0 askers of the candidate and 0 of the champion; at least 20" in found.reasons[1]
     assert all(finding.gain is None and finding.low is None for finding in found.findings)
 
 
@@ -186,3 +186,15 @@ def test_rules_that_decide_nothing_or_hold_a_typo_are_refused(wrong):
 def test_a_decision_survives_being_written_and_read():
     for found in (Rollout.start(RULE).decide(), decision(GOOD, requests=100)):
         assert RolloutDecision.model_validate_json(found.model_dump_json()) == found
+
+
+def test_few_askers_are_named_as_what_is_missing_however_often_they_ask() -> None:
+    rollout = Rollout.start(RolloutRule())
+    for request in range(400):
+        rollout.observe("candidate", {"quality": 1.0}, key=f"a{request % 12}")
+        rollout.observe("champion", {"quality": 1.0}, key=f"b{request % 90}")
+    quality = next(finding for finding in rollout.decide().findings if finding.signal == "quality")
+    assert quality.state == "unmeasured"
+    assert quality.sentence == (
+        "Quality was measured with 12 askers of the candidate and 90 of the champion; at least 20 of each are needed."
+    )
