@@ -86,9 +86,8 @@ def _running(sandbox: Sandbox, story: Story, say: Say) -> Iterator["_Demo"]:
     api = {PREFECT_API_URL: f"{sandbox.prefect}/api"}
     with sandbox.up(), temporary_settings(api), get_client(sync_client=True) as client:
         say(f"Prefect {sandbox.prefect}   gateway {sandbox.gateway}")
-        demo = _Demo(
-            sandbox, story, say, client, Traffic(sandbox.gateway, sandbox.add_keys(APPLICATIONS), random.Random(0))
-        )
+        traffic = Traffic(sandbox.gateway, sandbox.add_keys(APPLICATIONS), random.Random(0))
+        demo = _Demo(sandbox, story, say, client, traffic)
         demo.pause_schedules()
         yield demo
 

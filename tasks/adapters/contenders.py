@@ -93,12 +93,9 @@ def contenders(train: Path, fetch: Path, index: Path, cache: Path) -> list[Conte
 
 def views(models: Sequence[Contender], threads: int) -> dict[str, View]:
     """Return, by model, its opened index; models with the same index share it. Raises DataError for a broken one."""
-    opened: dict[str, Retriever] = {}
-    found = {}
-    for model in models:
-        retriever = Retriever.open(model.index, threads=threads)
-        found[model.name] = View(opened.setdefault(retriever.version, retriever), model.passages)
-    return found
+    opened = {index: Retriever.open(index, threads=threads) for index in {model.index for model in models}}
+    shared = {retriever.version: retriever for retriever in opened.values()}
+    return {model.name: View(shared[opened[model.index].version], model.passages) for model in models}
 
 
 def weights(contender: Contender, engine: str, cache: Path) -> Path:

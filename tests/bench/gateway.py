@@ -5,9 +5,9 @@ questions about the interpreter's documentation from its own index with the embe
 everything counts that its processes spend: connections, search, engine, records. The baseline is Hugging Face generate,
 one at a time, on the very prompts that the gateway rendered, in bfloat16 as the model is published; float32 stands
 beside it. Both get one thread. Answers may be as long as the gateway lets those of a client that names no limit; short
-ones, as evaluation limits them, are printed too: with these it is the prompt that costs, and batching gains less.
-Then the gateway's own part: the same application with a search that finds at once and
-an engine that says twenty words at once, asked by another process, with its recorder and without.
+ones, as evaluation limits them, are printed too: with these it is the prompt that costs, and batching gains less. Then
+the gateway's own part: the same application with a search that finds at once and an engine that says twenty words at
+once, asked by another process, with its recorder and without.
 """
 
 import argparse

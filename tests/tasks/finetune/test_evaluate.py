@@ -283,14 +283,16 @@ def test_the_champion_answers_too_and_one_that_equals_the_candidate_is_not_asked
     assert report.score["champion"] == report.score["candidate"] == 1.0
 
 
-def test_the_champion_answers_from_its_own_documents(
-    stage: Stage, curated: Path, tmp_path: Path, embedder: Embedder
-) -> None:
-    older = tmp_path / "older"
-    shutil.copytree(curated / "split", older / "split")
-    index = write_index(older, older / "split", range(5), embedder)
+@pytest.fixture
+def older_index(curated: Path, tmp_path: Path, embedder: Embedder) -> Path:
+    """The index of a champion that knows half of the documents."""
+    shutil.copytree(curated / "split", tmp_path / "older" / "split")
+    return write_index(tmp_path / "older", tmp_path / "older" / "split", range(5), embedder)
+
+
+def test_the_champion_answers_from_its_own_documents(stage: Stage, older_index: Path) -> None:
     stage.say = lambda model, text: right("candidate", text)  # both read what they are shown, and decline without it
-    stage.crown(seed=3, index=index)
+    stage.crown(seed=3, index=older_index)
     report = stage.run()
     assert report.score == {"candidate": 1.0, "champion": pytest.approx(10 / 15), "base": 1.0}
     assert report.hallucination_rate["champion"] == 0
@@ -302,13 +304,9 @@ def test_the_champion_answers_from_its_own_documents(
     assert stage.summary()["retrieval"]["holds_answer"] == 1.0
 
 
-def test_the_same_adapter_with_new_documents_is_another_model(
-    stage: Stage, curated: Path, tmp_path: Path, embedder: Embedder
-) -> None:
-    older = tmp_path / "older"
-    shutil.copytree(curated / "split", older / "split")
+def test_the_same_adapter_with_new_documents_is_another_model(stage: Stage, older_index: Path) -> None:
     stage.say = right
-    stage.crown(seed=1, index=write_index(older, older / "split", range(5), embedder))
+    stage.crown(seed=1, index=older_index)
     report = stage.run()
     assert report.score["champion"] == pytest.approx(10 / 15)
     assert report.score["candidate"] == 1.0
