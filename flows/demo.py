@@ -48,7 +48,7 @@ APPLICATIONS = [f"application {number}" for number in range(1, 9)]  # what one k
 SPARE = 1.1  # questions for each row that a window needs: some answers fail or come late
 MOST_LOOKS = 3
 MOST_CANARY_ANSWERS = 3000
-SPOILT_LEARNING_RATE, SPOILT_PART = 0.5, 5  # a fifth of the examples: enough to spoil a model
+SPOILT_LEARNING_RATE, SPOILT_PART = 0.5, 4  # a fourth of the examples: enough to spoil a model
 
 Say = Callable[[str], None]
 

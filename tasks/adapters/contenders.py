@@ -26,7 +26,7 @@ from tasks.adapters.progress import Progress
 from tasks.adapters.retrieval import Retriever
 from tasks.core import prompt
 from tasks.core.errors import DataError, ExternalError
-from tasks.core.measurements import OK, Item, ProbeItem
+from tasks.core.measurements import Item, ProbeItem
 
 KEPT_SHEETS = 12
 LASTING = ("ok", "empty")  # what would come out again; failures are tried anew
@@ -116,7 +116,7 @@ class Desk:
 def answers(contender: Contender, paper: Paper, desk: Desk) -> Sheet:
     """Return the model's answers, kept ones where it answered the same paper on the same engine before.
 
-    Raises ExternalError where not one of them came about.
+    Raises ExternalError where every request failed; a model that says nothing has come to its end.
     """
     prompts, limits = _prompts(contender, paper)
     kept = desk.kept / f"{_key(contender, desk.spec, prompts, limits)}.json"
@@ -128,7 +128,7 @@ def answers(contender: Contender, paper: Paper, desk: Desk) -> Sheet:
     given = EngineProcesses(desk.spec).answer(
         prompts, limits, lambda _, __: desk.progress.advance(message=contender.name)
     )
-    if not any(answer.status == OK for answer in given):
+    if not any(answer.status in LASTING for answer in given):
         raise ExternalError(
             f"The {desk.spec.engine} engine answered none of {len(prompts)} prompts for the {contender.name}: "
             "see the log for what its processes said, and run again."

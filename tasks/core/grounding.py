@@ -12,11 +12,13 @@ from collections.abc import Sequence
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:[.,]\d+)*(?![\w])")
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
 _IDENTIFIER = re.compile(
+    r"(?<!\w)(?:"  # a word's end is no identifier: of 0readText, `readText`
     r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?:\(\))?"  # os.path.join
     r"|\w*[A-Za-z]\w*_\w+|__\w+__"  # read_text
     r"|[A-Za-z]+[a-z][A-Z]\w*"  # JSONDecoder, camelCase
     r"|\w*[A-Za-z]\d\w*"  # utf8, md5
     r"|[A-Za-z_]\w*(?=\(\))"  # dumps()
+    r")"
 )
 _QUOTED = re.compile(r"`([^`\n]{2,60})`")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")

@@ -30,6 +30,7 @@ CONTEXT = (
         ("Use `write_text`, not read_text.", ["write_text"]),
         ("JSONDecoder decodes, JSONEncoder encodes.", ["JSONEncoder"]),
         ("The default is None, True or False.", []),
+        ("0aAb, éaAb and 0os.path are words of their own.", []),
         ("", []),
     ],
 )
@@ -41,7 +42,7 @@ def test_what_the_question_names_is_grounded() -> None:
     assert ungrounded_terms("In Bergen it is 17.", "Rain.", "Is it 17 in Bergen?") == []
 
 
-@given(st.text(max_size=200))
+@given(st.text(max_size=200) | st.text("0aA._`'- é", max_size=20))
 def test_a_text_grounds_itself(text: str) -> None:
     assert ungrounded_terms(text, text) == []
 

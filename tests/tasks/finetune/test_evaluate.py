@@ -270,6 +270,13 @@ def test_an_engine_that_answers_nothing_is_an_external_error(stage: Stage) -> No
         stage.run()
 
 
+def test_a_candidate_that_says_nothing_is_not_the_engine_s_fault_and_stays_unmeasured(stage: Stage) -> None:
+    stage.say = lambda model, text: Answer("", 50, 0, "empty") if model == "candidate" else right(model, text)
+    stage.run()
+    assert stage.summary()["candidate"]["coverage"] == 0
+    assert stage.rows().filter(pl.col("model") == "candidate")["score"].null_count() == 15
+
+
 def test_the_champion_answers_too_and_one_that_equals_the_candidate_is_not_asked_twice(stage: Stage) -> None:
     stage.say = right
     stage.crown(seed=3)
