@@ -4,11 +4,14 @@ import os
 import signal
 import socket
 from pathlib import Path
-from typing import Any
+from uuid import UUID
 
 import httpx
 import psutil
 import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import StateType
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.server import free_ports
 
@@ -42,10 +45,12 @@ def test_one_command_starts_all_and_ctrl_c_ends_all(first_run: FirstRun, tmp_pat
         assert f"http://127.0.0.1:{gateway}/v1" in said
         assert "rk-" in said, "the first start prints the admin key"
         assert httpx.get(f"http://127.0.0.1:{gateway}/readyz", timeout=30).status_code == httpx.codes.OK
-        wait_for(lambda: len(deployed(prefect)) == 3, "the deployments are not there", 120)
-        assert list(deployed(prefect)) == ["every-15-minutes", "nightly", "on-demand"]
-        look = post(prefect, f"deployments/{deployed(prefect)['every-15-minutes']}/create_flow_run", {})
-        wait_for(lambda: is_over(prefect, look["id"]), "the monitor's run does not end", 240)
+        api = {PREFECT_API_URL: f"http://127.0.0.1:{prefect}/api"}
+        with temporary_settings(api), get_client(sync_client=True) as client:
+            wait_for(lambda: len(deployed(client)) == 3, "the deployments are not there", 120)
+            assert list(deployed(client)) == ["every-15-minutes", "nightly", "on-demand"]
+            look = client.create_flow_run_from_deployment(deployed(client)["every-15-minutes"])
+            wait_for(lambda: is_over(client, look.id), "the monitor's run does not end", 240)
         assert (checkout.root / "data/drift/report.html").exists()
         is_up()
         assert len(family) >= 4
@@ -58,22 +63,16 @@ def test_one_command_starts_all_and_ctrl_c_ends_all(first_run: FirstRun, tmp_pat
     assert "Stopped." in log.read_text()
 
 
-def deployed(port: int) -> dict[str, str]:
-    found = {deployment["name"]: deployment["id"] for deployment in post(port, "deployments/filter", {})}
-    return dict(sorted(found.items()))
+def deployed(client: SyncPrefectClient) -> dict[str, UUID]:
+    return dict(sorted((deployment.name, deployment.id) for deployment in client.read_deployments()))
 
 
-def is_over(port: int, run: str) -> bool:
+def is_over(client: SyncPrefectClient, run: UUID) -> bool:
     """Return whether the run has ended well; fail where it ended otherwise."""
-    state = httpx.get(f"http://127.0.0.1:{port}/api/flow_runs/{run}", timeout=30).json()["state"]
-    assert state["type"] not in ("FAILED", "CRASHED", "CANCELLED"), state["message"]
-    return state["type"] == "COMPLETED"
-
-
-def post(port: int, path: str, body: dict[str, Any]) -> Any:
-    answer = httpx.post(f"http://127.0.0.1:{port}/api/{path}", json=body, timeout=30)
-    assert answer.status_code < httpx.codes.BAD_REQUEST, answer.text
-    return answer.json()
+    state = client.read_flow_run(run).state
+    assert state is not None
+    assert state.type not in (StateType.FAILED, StateType.CRASHED, StateType.CANCELLED), state.message
+    return state.is_completed()
 
 
 def test_a_taken_port_is_said_before_anything_starts(first_run: FirstRun) -> None:
