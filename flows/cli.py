@@ -254,7 +254,7 @@ def add_key(
     with _sentences():
         from datetime import UTC
 
-        from tasks.serving.server import key_ring
+        from tasks.serving.keys import key_ring
 
         token = key_ring(Settings()).create(
             name,
@@ -270,7 +270,7 @@ def add_key(
 def list_keys() -> None:
     """Show every key's id, role, name and limits."""
     with _sentences():
-        from tasks.serving.server import key_ring
+        from tasks.serving.keys import key_ring
 
         for key in key_ring(Settings()).all():
             limits = f"{key.requests_per_minute or 'any'} requests a minute, {key.tokens_per_day or 'any'} tokens a day"
@@ -281,7 +281,7 @@ def list_keys() -> None:
 def revoke_key(id_: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Refuse a key from now on, also in a running gateway."""
     with _sentences():
-        from tasks.serving.server import key_ring
+        from tasks.serving.keys import key_ring
 
         key_ring(Settings()).revoke(id_)
 

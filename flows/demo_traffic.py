@@ -114,6 +114,6 @@ class Traffic:
             await self._judge(http, opinion, headers)
 
     async def _judge(self, http: httpx.AsyncClient, opinion: Mapping[str, str], headers: Mapping[str, str]) -> None:
-        reply = await http.post("/v1/feedback", json=dict(opinion), headers=dict(headers))
+        reply = await http.post("/v1/feedback", json=opinion, headers=headers)
         if reply.status_code != httpx.codes.CREATED:
             raise ExternalError(f"The gateway at {self.gateway} took feedback with status {reply.status_code}.")

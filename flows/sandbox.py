@@ -29,7 +29,7 @@ from tasks.adapters.storage import FolderStore, Store, open_store
 from tasks.core.errors import DataError, ExternalError
 from tasks.core.lineage import short
 from tasks.runner import find_stage, profile_file, read_yaml
-from tasks.serving.keys import KeyRing, key_file
+from tasks.serving.keys import key_ring
 from tasks.settings import Settings
 
 START_S, END_S = 240.0, 90.0
@@ -79,7 +79,7 @@ class Sandbox:
 
     def add_keys(self, names: Sequence[str]) -> list[str]:
         """Make a key of the gateway for each name, as an administrator would."""
-        ring, now = KeyRing(key_file(self.settings.home)), datetime.now(UTC).isoformat()
+        ring, now = key_ring(self.settings), datetime.now(UTC).isoformat()
         return [token for name in names if (token := ring.create(name, "user", at=now))]
 
     @contextmanager

@@ -21,7 +21,7 @@ from tasks.core.ledger import Entry
 from tasks.core.lineage import POINTERS, short
 from tasks.runner import stages
 from tasks.serving.budgets import Budgets, usage_file
-from tasks.serving.keys import KeyRing, key_file
+from tasks.serving.keys import key_ring
 from tasks.settings import Settings
 
 LAST_ENTRIES = 8
@@ -141,7 +141,7 @@ def _budgets(settings: Settings) -> list[Facts]:
             "tokens_per_day": key.tokens_per_day,
             "requests_per_minute": key.requests_per_minute,
         }
-        for key in KeyRing(key_file(settings.home)).all()
+        for key in key_ring(settings).all()
     ]
 
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from tasks.adapters.base_model import exclusive
 from tasks.core.errors import ConfigError
+from tasks.settings import Settings
 
 Role = Literal["admin", "user"]
 SECRET_BYTES = 32
@@ -40,11 +41,6 @@ class Key(BaseModel):
 
 
 _KEYS = TypeAdapter(list[Key])
-
-
-def key_file(home: Path) -> Path:
-    """Return where a checkout's keys lie."""
-    return home / "keys.json"
 
 
 class KeyRing:
@@ -128,6 +124,11 @@ class KeyRing:
         part.touch(mode=0o600)
         part.write_text(json.dumps({"keys": [key.model_dump() for key in keys]}, indent=2) + "\n", encoding="utf-8")
         part.replace(self._path)
+
+
+def key_ring(settings: Settings) -> KeyRing:
+    """Return the keys of this checkout's gateway."""
+    return KeyRing(settings.home / "keys.json")
 
 
 def _hash(token: str) -> str:

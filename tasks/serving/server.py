@@ -30,7 +30,7 @@ from tasks.serving.config import ServeConfig
 from tasks.serving.deployment import Deployment, open_champion
 from tasks.serving.feedback_routes import feedback_routes
 from tasks.serving.gateway import Gateway
-from tasks.serving.keys import KeyRing, key_file
+from tasks.serving.keys import KeyRing, key_ring
 from tasks.serving.model import ServedModel, load_model
 from tasks.serving.pages import Watched, page_routes
 from tasks.serving.recording import Recorder, open_recorder, redactor_of
@@ -159,11 +159,6 @@ class GatewayServer(uvicorn.Server):
         if not await self._gateway.close():
             logger.warning("answers were still under way after %g s and are lost", self._gateway.config.drain_s)
         self.should_exit = True
-
-
-def key_ring(settings: Settings) -> KeyRing:
-    """Return the keys of this checkout's gateway."""
-    return KeyRing(key_file(settings.home))
 
 
 def check_address(host: str, keys: KeyRing) -> None:
