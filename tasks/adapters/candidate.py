@@ -3,10 +3,9 @@
 Reads `train/adapter/`, `train/prompt.json`, `train/report.json` and the files of `index`. Nothing here is uploaded.
 """
 
-import json
 from pathlib import Path
-from typing import Any
 
+from tasks.adapters.json_report import read_object
 from tasks.adapters.registry import file_ref
 from tasks.core.errors import DataError
 from tasks.core.lineage import BaseFact, Manifest, PromptFact
@@ -41,17 +40,6 @@ def candidate_manifest(train: Path, index: Path) -> Manifest:
         raise DataError(
             f"{train} or {index} lacks {error.args[0]!r}: an older release made it; run that stage again."
         ) from None
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file. Raises DataError for anything else."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is missing or no JSON ({type(error).__name__}): run its stage again.") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{path} holds a {type(value).__name__} instead of an object: run its stage again.")
-    return value
 
 
 def _below(folder: Path) -> list[tuple[str, Path]]:

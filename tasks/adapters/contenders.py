@@ -22,6 +22,7 @@ from tasks.adapters.engine import Answer, EngineProcesses, EngineSpec
 from tasks.adapters.exam import View
 from tasks.adapters.files import write_json
 from tasks.adapters.gguf_export import adapter_digest, merged_folder, merged_gguf
+from tasks.adapters.json_report import read_object
 from tasks.adapters.progress import Progress
 from tasks.adapters.retrieval import Retriever
 from tasks.core import prompt
@@ -79,7 +80,7 @@ def contenders(train: Path, fetch: Path, index: Path, cache: Path) -> list[Conte
     Raises DataError for a model that was trained on another prompt than this release renders.
     """
     passages = _served_passages(train, "run `ratchet stage finetune.train` again")
-    report, champion = _read_object(train / "report.json"), _read_object(fetch / "champion.json")
+    report, champion = read_object(train / "report.json"), read_object(fetch / "champion.json")
     base = resolve(str(report["base_model"]), cache)
     if base.digest != report["base_digest"]:
         raise DataError(f"{train} was trained on another version of {base.id!r} than the one here: train again.")
@@ -170,7 +171,7 @@ def _prune(folder: Path) -> None:
 def _served_passages(folder: Path, advice: str) -> int:
     """Return how many passages the model in the folder was trained on, which is how many it must be shown."""
     path = folder / "prompt.json"
-    notes = _read_object(path)
+    notes = read_object(path)
     if notes.get("digest") != prompt.digest():
         theirs, ours = str(notes.get("digest"))[:12], prompt.digest()[:12]
         raise DataError(f"{path} names the prompt {theirs}, this release renders {ours}: {advice}.")
@@ -178,13 +179,3 @@ def _served_passages(folder: Path, advice: str) -> int:
     if not isinstance(passages, int) or passages < 1:
         raise DataError(f"{path} does not say how many passages a prompt has: {advice}.")
     return passages
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is missing or no JSON ({type(error).__name__}): run its stage again.") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{path} holds a {type(value).__name__} instead of an object: run its stage again.")
-    return value

@@ -167,7 +167,7 @@ class Rollout:
 
 
 _HEADLINES: dict[Step, str] = {
-    "ADVANCE": "The candidate may take more of the traffic",
+    "ADVANCE": "The candidate keeps its limits",
     "ROLLBACK": "The candidate does harm and goes back",
     "WAIT": "The evidence does not decide yet",
 }

@@ -98,8 +98,8 @@ class Place:
 
 
 def run(config: Config, collect: Path, out: Path, *, settings: Settings) -> DriftReport:
-    from tasks.adapters.candidate import read_object
     from tasks.adapters.drift_page import Picture, render
+    from tasks.adapters.json_report import read_object
     from tasks.adapters.registry import Registry
     from tasks.adapters.storage import open_store
     from tasks.adapters.traffic_table import embedder_of, read_traffic

@@ -142,8 +142,9 @@ def build_case(config: Config, inputs: Inputs) -> Case:
     Raises DataError for measurements that are not of this split.
     """
     from tasks.adapters.base_model import file_digest
-    from tasks.adapters.candidate import candidate_manifest, read_object
+    from tasks.adapters.candidate import candidate_manifest
     from tasks.adapters.data_facts import data_facts, stage_folders
+    from tasks.adapters.json_report import read_object
 
     champion = read_object(inputs.fetch / "champion.json").get("digest")
     rows, probe = _read(inputs.evaluate / ROWS), _read(inputs.evaluate / PROBE)
@@ -192,7 +193,7 @@ def _refuse_other_items(rows: pl.DataFrame, inputs: Inputs) -> None:
 
 def _run_facts(case: Case, inputs: Inputs, registry: "Registry", settings: Settings) -> RunFacts:
     from tasks.adapters import data_facts, provenance
-    from tasks.adapters.candidate import read_object
+    from tasks.adapters.json_report import read_object
 
     folders = data_facts.stage_folders(inputs.roots)
     seed = read_object(inputs.train / "report.json").get("seed")

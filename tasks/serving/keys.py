@@ -11,6 +11,7 @@ import json
 import secrets
 import stat
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
@@ -69,34 +70,44 @@ class KeyRing:
         at: str,
         requests_per_minute: int | None = None,
         tokens_per_day: int | None = None,
-        only_first: bool = False,
-    ) -> str | None:
-        """Make a key and return its text, which is kept nowhere; with `only_first`, None where there is one already."""
-        with exclusive(self._path.with_name(self._path.name + ".lock")):
-            kept = self.all()
-            if only_first and kept:
-                return None
-            id_ = secrets.token_hex(ID_BYTES)
-            token = f"{PREFIX}-{id_}-{secrets.token_urlsafe(SECRET_BYTES)}"
-            key = Key(
-                id=id_,
-                name=name,
-                role=role,
-                sha256=_hash(token),
-                created_at=at,
-                requests_per_minute=requests_per_minute,
-                tokens_per_day=tokens_per_day,
-            )
-            self._write([*kept, key])
-            return token
+    ) -> str:
+        """Make a key and return its text, which is kept nowhere."""
+        with self._alone():
+            return self._add(name, role, at, requests_per_minute, tokens_per_day)
+
+    def create_first(self, name: str, *, at: str) -> str | None:
+        """Make an administrator's key and return its text where there is no key yet, None where there is one."""
+        with self._alone():
+            return None if self.all() else self._add(name, "admin", at)
 
     def revoke(self, id_: str) -> None:
         """Remove a key. Raises ConfigError where there is none of that id."""
-        with exclusive(self._path.with_name(self._path.name + ".lock")):
+        with self._alone():
             kept = [key for key in self.all() if key.id != id_]
             if len(kept) == len(self.all()):
                 raise ConfigError(f"{self._path} has no key {id_!r}: `ratchet keys list` shows them.")
             self._write(kept)
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Let one process at a time change the file."""
+        return exclusive(self._path.with_name(self._path.name + ".lock"))
+
+    def _add(
+        self, name: str, role: Role, at: str, requests_per_minute: int | None = None, tokens_per_day: int | None = None
+    ) -> str:
+        id_ = secrets.token_hex(ID_BYTES)
+        token = f"{PREFIX}-{id_}-{secrets.token_urlsafe(SECRET_BYTES)}"
+        key = Key(
+            id=id_,
+            name=name,
+            role=role,
+            sha256=_hash(token),
+            created_at=at,
+            requests_per_minute=requests_per_minute,
+            tokens_per_day=tokens_per_day,
+        )
+        self._write([*self.all(), key])
+        return token
 
     def _read(self) -> dict[str, Key]:
         try:

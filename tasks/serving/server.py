@@ -54,7 +54,7 @@ def serve(settings: Settings, config: ServeConfig, say: Callable[[str], None]) -
     keys = key_ring(settings)
     check_address(settings.gateway_host, keys)
     with listen(settings.gateway_host, settings.gateway_port) as listener:
-        token = keys.create("first start", "admin", at=datetime.now(UTC).isoformat(), only_first=True)
+        token = keys.create_first("first start", at=datetime.now(UTC).isoformat())
         if token:
             say(f"The admin key, shown this once: {token}")
         recorder = open_recorder(settings)

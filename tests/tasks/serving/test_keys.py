@@ -46,7 +46,7 @@ def test_a_revoked_key_is_refused_at_once_also_by_a_running_gateway(ring: KeyRin
 def test_of_many_first_starts_one_makes_the_key(ring: KeyRing, tmp_path: Path) -> None:
     with ThreadPoolExecutor() as pool:
         rings = [KeyRing(tmp_path / "home" / "keys.json") for _ in range(8)]
-        tokens = list(pool.map(lambda r: r.create("first", "admin", at=AT, only_first=True), rings))
+        tokens = list(pool.map(lambda r: r.create_first("first", at=AT), rings))
     assert len([token for token in tokens if token]) == 1
     assert len(ring.all()) == 1
 

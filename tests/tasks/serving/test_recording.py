@@ -239,17 +239,18 @@ def test_an_answer_is_found_at_once_and_without_personal_data(place: RecordPlace
 
 KILLED = """
 import sys, time
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from tasks.adapters.record_log import RecordPlace
 from tasks.adapters.storage import FolderStore
 from tasks.serving.recording import Recorder
-from tests.tasks.answers import REDACTOR, answer
+from tests.tasks.answers import AT, REDACTOR, answer
 
 root = Path(sys.argv[1])
-recorder = Recorder(RecordPlace(root / "journal", FolderStore(root / "records")), REDACTOR)
+place = RecordPlace(root / "journal", FolderStore(root / "records"))
+recorder = Recorder(place, REDACTOR, clock=lambda: datetime.fromisoformat(AT))
 for number in range(1_000_000):
-    recorder.record(answer(f"a{number}", "What is json.dumps? " * 40, at=datetime.now(UTC).isoformat()))
+    recorder.record(answer(f"a{number}", "What is json.dumps? " * 40))
     print(number, time.time(), flush=True)
     time.sleep(0.002)
 """
@@ -285,25 +286,25 @@ def test_kill_9_costs_at_most_the_last_second_and_the_next_start_completes_the_h
     assert on_disk[: len(promised)] == ["a0", *promised][: len(promised)]
     assert on_disk == [f"a{number}" for number in range(len(on_disk))], "in order, none torn, none twice"
 
-    recorder = Recorder(place, REDACTOR)
+    recorder = Recorder(place, REDACTOR, clock=Clock())
     until(lambda: recorder.counts.rotated == 1)
     assert recorder.close()
-    assert journals(place) == []
-    now = datetime.now(UTC)
-    assert read_records(place, now - DAY, now)["answer_id"].to_list() == on_disk
+    assert (journals(place), recorded_ids(place)) == ([], on_disk)
 
 
 FULL = """
 import resource, sys
+from datetime import datetime
 from pathlib import Path
 from tasks.adapters.record_log import RecordPlace
 from tasks.adapters.storage import FolderStore
 from tasks.serving.recording import Recorder
-from tests.tasks.answers import REDACTOR, answer
+from tests.tasks.answers import AT, REDACTOR, answer
 
 root = Path(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, resource.RLIM_INFINITY))
-recorder = Recorder(RecordPlace(root / "journal", FolderStore(root / "records")), REDACTOR)
+place = RecordPlace(root / "journal", FolderStore(root / "records"))
+recorder = Recorder(place, REDACTOR, clock=lambda: datetime.fromisoformat(AT))
 for batch in range(20):
     for number in range(5):
         recorder.record(answer(f"a{batch}-{number}", "What? " * 200))

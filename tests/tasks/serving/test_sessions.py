@@ -16,8 +16,8 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.now = 1000.0
         self.keys = KeyRing(folder / "keys.json")
-        self.admin = str(self.keys.create("boss", "admin", at=""))
-        self.user = str(self.keys.create("someone", "user", at=""))
+        self.admin = self.keys.create("boss", "admin", at="")
+        self.user = self.keys.create("someone", "user", at="")
         self.sessions = Sessions(self.keys, lambda: self.now)
 
     def open(self) -> Session:
