@@ -4,7 +4,6 @@ Threads look the answers up and write; few at once, since an id that tells no ho
 """
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,10 +51,8 @@ def feedback_routes(gateway: Gateway, box: FeedbackBox) -> RouteGroup:
 class FeedbackTaker:
     """Takes verdicts over HTTP."""
 
-    def __init__(
-        self, gateway: Gateway, box: FeedbackBox, now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> None:
-        self._gateway, self._box, self._now = gateway, box, now
+    def __init__(self, gateway: Gateway, box: FeedbackBox) -> None:
+        self._gateway, self._box = gateway, box
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def post(self, request: Request) -> Response:
@@ -67,7 +64,7 @@ class FeedbackTaker:
             said = orjson.loads(await read_body(request, gateway.config.request_bytes))
             opinion = read_opinion(said)
             async with self._places:
-                kept: Feedback = await asyncio.to_thread(self._box.accept, opinion, key.id, self._now())
+                kept: Feedback = await asyncio.to_thread(self._box.accept, opinion, key.id, datetime.now(UTC))
         except orjson.JSONDecodeError:
             raise ApiError(400, "The body is no valid JSON.", code="invalid_json") from None
         except FeedbackRefusedError as error:
