@@ -32,6 +32,7 @@ from flows.deployments import NIGHTLY, ON_DEMAND, WATCH
 from flows.monitor import read_watch
 from flows.sandbox import Sandbox, make_sandbox
 from tasks.adapters.deployments import Deployments
+from tasks.adapters.json_report import read_object
 from tasks.adapters.watch_log import WatchLog
 from tasks.core.errors import ExternalError, RatchetError
 from tasks.core.lineage import short
@@ -361,11 +362,7 @@ class _Demo:
         return any(beat.candidate == candidate for beat in deployments.gateways(datetime.now(UTC)))
 
     def _verdict(self) -> dict[str, Any]:
-        return self._json("data/promote/verdict.json")
-
-    def _json(self, path: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.sandbox.root / path).read_text(encoding="utf-8"))
-        return found
+        return read_object(self.sandbox.root / "data/promote/verdict.json")
 
     def _keep(self, path: str, name: str) -> str:
         """Copy a page that the next run would replace, and return its address."""

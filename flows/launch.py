@@ -1,12 +1,12 @@
 """Run the retrain flow, or a look of the monitor, here and now, and say in a few lines how it ended."""
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
 from flows.server import prefect_api
 from flows.session import Request
+from tasks.adapters.json_report import read_object
 from tasks.core.lineage import short
 from tasks.core.verdict import Verdict, lines
 from tasks.settings import Settings
@@ -40,7 +40,7 @@ def summary(outcomes: Mapping[str, str], data: Path) -> str:
     """Return what a person at a terminal wants to know: what ran, the verdict in numbers, where to read on."""
     ran = [name for name, outcome in outcomes.items() if outcome != "unchanged"]
     head = f"Ran {', '.join(ran)}." if ran else "Nothing changed: no stage ran and no pointer moved."
-    facts = json.loads((data / "promote" / "verdict.json").read_text(encoding="utf-8"))
+    facts = read_object(data / "promote" / "verdict.json")
     candidate, champion = facts.pop("candidate"), facts.pop("champion")
     text = [head, "", f"candidate {short(candidate)} against {short(champion) if champion else 'the base model'}"]
     text += lines(Verdict.model_validate(facts))

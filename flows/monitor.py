@@ -4,7 +4,6 @@ It works beside a running retrain: it takes a lock of its own, reads records and
 tracks.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from flows.events import watch_events
 from flows.news import tell_news
 from flows.runtime import NETWORK, Run, step
 from tasks.adapters.checkout_lock import Holder, hold
+from tasks.adapters.json_report import read_object
 from tasks.adapters.storage import open_store
 from tasks.adapters.watch_log import WatchLog
 from tasks.core.errors import ConfigError
@@ -67,7 +67,7 @@ def monitor(look: Look = Look()) -> list[str]:  # noqa: B008 (frozen)
 
 def read_watch(data: Path) -> Watch:
     """Return the verdict that `drift` has left."""
-    facts = json.loads((data / "drift" / "verdict.json").read_text(encoding="utf-8"))
+    facts = read_object(data / "drift" / "verdict.json")
     return Watch.model_validate({name: facts[name] for name in Watch.model_fields})
 
 

@@ -117,7 +117,7 @@ class Desk:
 def answers(contender: Contender, paper: Paper, desk: Desk) -> Sheet:
     """Return the model's answers, kept ones where it answered the same paper on the same engine before.
 
-    Raises ExternalError where every request failed; a model that says nothing has come to its end.
+    Raises ExternalError where every request failed; to say nothing is an answer.
     """
     prompts, limits = _prompts(contender, paper)
     kept = desk.kept / f"{_key(contender, desk.spec, prompts, limits)}.json"

@@ -8,17 +8,18 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from tasks.adapters.base_model import file_digest
 from tasks.adapters.files import read_jsonl
+from tasks.adapters.json_report import read_object
 from tasks.adapters.tables import CONVERSATIONS, DOCUMENTS, num_rows, read_batches
 from tasks.core.lineage import CostFacts, DataFacts, DropFact, JourneyFact, SourceFact, StageCost, TokenCount
 
 CURATION = ("ingest", "redact", "validate", "clean", "dedup", "split")
 STAGES = (*CURATION, "index", "train", "fetch", "evaluate")
+REPORT = "report.json"
 DROPS = ("quarantine.jsonl", "dropped.jsonl")
 MAX_REASON = 120  # characters; a reason is a rule's name, not a text
 
@@ -38,7 +39,7 @@ def stage_folders(roots: Sequence[Path]) -> dict[str, Path]:
     found = {}
     for stage in STAGES:
         for root in roots:
-            if (root / stage / "report.json").exists():
+            if (root / stage / REPORT).exists():
                 found[stage] = root / stage
                 break
     return found
@@ -46,7 +47,7 @@ def stage_folders(roots: Sequence[Path]) -> dict[str, Path]:
 
 def reports(folders: Mapping[str, Path]) -> dict[str, object]:
     """Return each stage's report, numbers only: a text in one could come from the data."""
-    return {stage: _numbers(_report(folder)) for stage, folder in folders.items()}
+    return {stage: _numbers(read_object(folder / REPORT)) for stage, folder in folders.items()}
 
 
 def cost_facts(home: Path, rows: pl.DataFrame) -> CostFacts:
@@ -111,16 +112,11 @@ def _journey(stage: str, folder: Path) -> JourneyFact | None:
 def _drops(stage: str, folder: Path) -> list[DropFact]:
     reasons: Counter[str] = Counter()
     if stage == "ingest":  # its quarantine holds raw data; its report has the counts
-        reasons.update(_report(folder).get("reasons", {}))
+        reasons.update(read_object(folder / REPORT).get("reasons", {}))
     for name in DROPS if stage != "ingest" else ():
         if (folder / name).exists():
             reasons.update(str(row.get("reason", "unknown"))[:MAX_REASON] for row in read_jsonl(folder / name))
     return [DropFact(stage=stage, reason=reason, count=count) for reason, count in sorted(reasons.items())]
-
-
-def _report(folder: Path) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    return value
 
 
 def _numbers(value: object) -> object:
