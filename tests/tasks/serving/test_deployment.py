@@ -509,10 +509,11 @@ def test_a_restarted_gateway_goes_on_with_the_evidence_there_was(fleet: Fleet, s
     fleet.follow()
     slow = RULE.model_copy(update={"min_requests": 180})  # the last step is far from its end when the second is reached
     fleet.announce(second, CANARY.model_copy(update={"rule": slow}))
-    fleet.ask_until(lambda: len(fleet.rollout().steps) == 2)
-    fleet.ask([f"more-{number}" for number in range(40)])
-    fleet.live.wait(lambda: fleet.state()["requests"]["candidate"] >= 40)
+    asked = fleet.ask_until(lambda: len(fleet.rollout().steps) == 2) + len(fleet.ask([f"more-{n}" for n in range(40)]))
+    fleet.live.wait(lambda: len(fleet.live.kept.records) == asked)
+    fleet.live.wait(lambda: is_decided_on_all(fleet.state()))
     before = fleet.state()
+    assert before["requests"]["candidate"] >= 40
     again = Fleet(start(), fleet.deployments, fleet.folder, texts=fleet.texts)
     again.past.answered = list(fleet.live.kept.records)
     again.follow()
@@ -521,6 +522,11 @@ def test_a_restarted_gateway_goes_on_with_the_evidence_there_was(fleet: Fleet, s
     assert after["champion"] == first
     assert (after["share"], after["requests"]) == (1.0, before["requests"])
     assert after["decision"]["findings"] == before["decision"]["findings"]
+
+
+def is_decided_on_all(state: Any) -> bool:
+    """Return whether the last decision counts every request of the step."""
+    return bool(state["decision"]["requests"] == [state["requests"]["candidate"], state["requests"]["champion"]])
 
 
 def test_feedback_rolls_a_candidate_back(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
