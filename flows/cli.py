@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tasks.adapters.terminal import configure_logging
+from tasks.adapters.system.console import configure_logging
 from tasks.core.errors import RatchetError
 from tasks.settings import Settings, go_offline
 
 if TYPE_CHECKING:
-    from tasks.core.review_queue import ReviewItem
-    from tasks.serving.review import Review
+    from tasks.core.feedback.review_queue import ReviewItem
+    from tasks.serving.records.review import Review
 
 app = typer.Typer(
     help="Keep a domain language model fresh and never let it get worse.",
@@ -42,7 +42,7 @@ def run(
     """Turn the wheel once: curate, finetune, evaluate, and let the gate decide."""
     with _sentences():
         configure_logging()
-        from flows.launch import retrain_once
+        from flows.commands.launch import retrain_once
         from flows.session import Request
 
         request = Request(reason=reason, profile=profile, overrides=list(overrides), wait=wait)
@@ -72,7 +72,7 @@ def status(
 ) -> None:
     """Show what serves, the last runs, verdicts and drift, the gateway's queue, and what each key has used."""
     with _sentences():
-        from flows.status import read_status, status_text
+        from flows.commands.status import read_status, status_text
 
         settings = Settings()
         while True:
@@ -89,8 +89,8 @@ def status(
 def why(model: Annotated[str, typer.Argument(help="champion, candidate, or a model's digest")] = "champion") -> None:
     """Explain a model: from what serves back to the documents, and the verdict in plain words."""
     with _sentences():
-        from tasks.adapters.storage import open_store
-        from tasks.adapters.why import explain
+        from tasks.adapters.release.explain import explain
+        from tasks.adapters.storage.object_store import open_store
 
         settings = Settings()
         typer.echo(explain(open_store(settings.store_url, settings.s3_endpoint_url), model))
@@ -115,9 +115,9 @@ def review(
 ) -> None:
     """Label the answers most worth it; what you accept or correct becomes training data by `ingest: feedback`."""
     with _sentences():
-        from flows.review import LABELS, queue_json, queue_text
+        from flows.commands.review import LABELS, queue_json, queue_text
         from tasks.core.errors import ConfigError
-        from tasks.serving.review import Review
+        from tasks.serving.records.review import Review
 
         session = Review(Settings())
         if answer or label:
@@ -136,7 +136,7 @@ def review(
 
 def _ask_about(session: "Review", items: "list[ReviewItem]") -> None:
     """Go through the queue with the person at the terminal."""
-    from flows.review import LABELS, item_text
+    from flows.commands.review import LABELS, item_text
 
     done = 0
     for number, item in enumerate(items, start=1):
@@ -181,7 +181,7 @@ def deploy(
 ) -> None:
     """Bring a version to serve: at once, or by a rollout that running gateways carry out."""
     with _sentences():
-        from flows.deploy import begin, finish_rollout
+        from flows.commands.deploy import begin, finish_rollout
 
         typer.echo(finish_rollout(Settings(), reason) if finish else begin(Settings(), version, strategy, reason))
         _tell_news()
@@ -194,7 +194,7 @@ def rollback(
 ) -> None:
     """Stop the rollout that runs, or, without one, let the version before serve again. Gateways follow in seconds."""
     with _sentences():
-        from flows.deploy import roll_back
+        from flows.commands.deploy import roll_back
 
         typer.echo(roll_back(Settings(), to, reason))
         _tell_news()
@@ -202,7 +202,7 @@ def rollback(
 
 def _tell_news() -> None:
     """Tell who serves now, once the person knows: Prefect takes seconds to load."""
-    from flows.news import tell_news_here
+    from flows.announcements import tell_news_here
 
     tell_news_here(Settings())
 
@@ -216,7 +216,7 @@ def monitor(
     """Compare the answers since the last look with what the model was measured on, and say what drifted."""
     with _sentences():
         configure_logging()
-        from flows.launch import look_once
+        from flows.commands.launch import look_once
 
         typer.echo("\n".join(look_once(model, since, until)))
 
@@ -226,7 +226,7 @@ def up() -> None:
     """Start Prefect's server and UI, the deployments, the gateway and Evidently's UI; Ctrl-C ends all of them."""
     with _sentences():
         configure_logging()
-        from flows.up import up as run_all
+        from flows.commands.up import up as run_all
 
         run_all(Settings(), typer.echo)
 
@@ -238,7 +238,7 @@ def demo(
     """See the whole loop turn once, unattended, in a copy of this checkout: half an hour, from an existing champion."""
     with _sentences():
         configure_logging()
-        from flows.demo import run_demo
+        from flows.demo.story import run_demo
 
         run_demo(Settings(), profile, typer.echo)
 
@@ -254,7 +254,7 @@ def add_key(
     with _sentences():
         from datetime import UTC
 
-        from tasks.serving.keys import key_ring
+        from tasks.serving.access.keys import key_ring
 
         token = key_ring(Settings()).create(
             name,
@@ -270,7 +270,7 @@ def add_key(
 def list_keys() -> None:
     """Show every key's id, role, name and limits."""
     with _sentences():
-        from tasks.serving.keys import key_ring
+        from tasks.serving.access.keys import key_ring
 
         for key in key_ring(Settings()).all():
             limits = f"{key.requests_per_minute or 'any'} requests a minute, {key.tokens_per_day or 'any'} tokens a day"
@@ -281,7 +281,7 @@ def list_keys() -> None:
 def revoke_key(id_: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Refuse a key from now on, also in a running gateway."""
     with _sentences():
-        from tasks.serving.keys import key_ring
+        from tasks.serving.access.keys import key_ring
 
         key_ring(Settings()).revoke(id_)
 
@@ -290,7 +290,7 @@ def revoke_key(id_: Annotated[str, typer.Argument(metavar="ID")]) -> None:
 def doctor() -> None:
     """Check this machine, and say what to do about each fault."""
     with _sentences():
-        from tasks.adapters.environment import examine
+        from tasks.adapters.system.machine_checks import examine
 
         settings = Settings()
         checks = list(examine(Path.cwd(), settings.store_url, settings.s3_endpoint_url, settings.model_cache))
@@ -306,7 +306,7 @@ def schema(record: Annotated[str, typer.Argument(help="document, conversation or
     """Print the JSON schema of a record type."""
     with _sentences():
         from tasks.core.errors import ConfigError
-        from tasks.core.records import RECORD_TYPES, json_schema
+        from tasks.core.records.schema import RECORD_TYPES, json_schema
 
         if record not in RECORD_TYPES:
             raise ConfigError(f"There is no record type {record!r}; the types are {', '.join(RECORD_TYPES)}.")

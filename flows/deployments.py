@@ -6,7 +6,7 @@ within the next COOL_DOWN_S are silent (Prefect's reactive trigger with threshol
 checkout's lock, which the kernel lets go of when its holder dies; a concurrency limit of Prefect's would keep its place
 for a run that was killed. Caveat: the cool-down lives in the server, which forgets it when its database is thrown away;
 a retrain on unchanged data ends in seconds, so that a needless one costs little. The process that serves them follows
-the ledger too, and tells within seconds which version serves (flows/news.py).
+the ledger too, and tells within seconds which version serves (flows/announcements.py).
 """
 
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ from prefect.events import DeploymentEventTrigger
 from prefect.events.schemas.automations import Posture
 from prefect.types.entrypoint import EntrypointType
 
+from flows.announcements import follow_beside
 from flows.events import DRIFT_DETECTED, RESOURCE
 from flows.monitor import monitor
-from flows.news import follow_beside
 from flows.retrain import retrain
 from tasks.settings import Settings
 

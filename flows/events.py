@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from prefect.events import emit_event
 from prefect.settings import PREFECT_API_URL
 
-from tasks.adapters.webhook import post_alert
-from tasks.core.champion_news import ChampionNews
-from tasks.core.lineage import short
-from tasks.core.watch import Watch
+from tasks.adapters.system.webhook import post_alert
+from tasks.core.digests import short
+from tasks.core.monitoring.window_verdict import Watch
+from tasks.core.release.champion_changes import ChampionNews
 from tasks.settings import Settings
 
 logger = logging.getLogger(__name__)

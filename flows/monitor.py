@@ -14,16 +14,16 @@ from prefect import flow
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.announcements import tell_news
 from flows.events import watch_events
-from flows.news import tell_news
 from flows.runtime import NETWORK, Run, step
-from tasks.adapters.checkout_lock import Holder, hold
-from tasks.adapters.json_report import read_object
-from tasks.adapters.storage import open_store
-from tasks.adapters.watch_log import WatchLog
+from tasks.adapters.monitoring.window_log import WatchLog
+from tasks.adapters.storage.json_files import read_object
+from tasks.adapters.storage.object_store import open_store
+from tasks.adapters.system.checkout_lock import Holder, hold
+from tasks.core.digests import short
 from tasks.core.errors import ConfigError
-from tasks.core.lineage import short
-from tasks.core.watch import Watch
+from tasks.core.monitoring.window_verdict import Watch
 from tasks.runner import TRIAL
 from tasks.settings import Settings, go_offline
 

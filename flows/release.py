@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from flows.news import tell_news
+from flows.announcements import tell_news
 from flows.runtime import NETWORK, ONCE, Outcome, Run, step
 from flows.session import Request, session
 from tasks.release.promote import is_unrecorded

@@ -16,10 +16,10 @@ from prefect.artifacts import create_markdown_artifact, create_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from flows.pages import report_page
-from tasks.adapters import provenance, versions
-from tasks.adapters.processes import run_supervised
-from tasks.adapters.progress import ENVIRONMENT_VARIABLE
+from flows.artifacts import report_page
+from tasks.adapters.system import dvc, provenance
+from tasks.adapters.system.processes import run_supervised
+from tasks.adapters.system.progress import ENVIRONMENT_VARIABLE
 from tasks.core.errors import ExternalError
 from tasks.runner import TRIAL, Stage, find_stage, read_error
 from tasks.settings import Settings
@@ -135,7 +135,7 @@ def _execute(stage: Stage, run: Run, force: bool) -> int:
         "RATCHET_STORE_URL": run.settings.store_url,
     }
     if run.is_tracked and stage.is_versioned():
-        return versions.reproduce(stage.name, on_line, force=force, environment=environment)
+        return dvc.reproduce(stage.name, on_line, force=force, environment=environment)
     return run_supervised(_direct_command(stage, run), on_line, environment=environment)
 
 

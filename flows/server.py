@@ -14,7 +14,7 @@ import prefect
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tasks.adapters.processes import die_with_parent
+from tasks.adapters.system.processes import die_with_parent
 from tasks.core.errors import ExternalError
 
 START_TIMEOUT_S = 120.0

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.runtime import Outcome, Run, Step
-from tasks.adapters import provenance, versions
-from tasks.adapters.checkout_lock import Holder, hold
-from tasks.adapters.ledger import Ledger
-from tasks.adapters.source_list import add_sources
-from tasks.adapters.storage import open_store
+from tasks.adapters.release.ledger import Ledger
+from tasks.adapters.sources.source_list import add_sources
+from tasks.adapters.storage.object_store import open_store
+from tasks.adapters.system import dvc, provenance
+from tasks.adapters.system.checkout_lock import Holder, hold
 from tasks.core.errors import ConfigError
-from tasks.core.sources import FeedbackRecords, Files, PackageReference, Source, describe
+from tasks.core.sources.kinds import FeedbackRecords, Files, PackageReference, Source, describe
 from tasks.runner import TRIAL, find_stage
 from tasks.settings import Settings, go_offline
 
@@ -98,19 +98,19 @@ def session(flow_name: str, request: Request) -> Iterator[Session]:
         yield outer
         return
     go_offline()
-    versions.check_repository()
+    dvc.check_repository()
     settings = _settings(request)
     why = "; ".join(part for part in (request.reason, ", ".join(request.slices)) if part)
     trigger = f"{provenance.trigger(os.environ)}{f': {why}' if why else ''}"
     holder = Holder(os.getpid(), f"ratchet {flow_name}", _now())
     with hold(settings.home / LOCK, holder, wait=request.wait) as died:
-        versions.heal()
+        dvc.heal()
         diary = _Diary(settings, flow_name, trigger, holder)
         if died is not None:
             diary.record_killed(died)
         _join_sources(request, settings)
         run = Run(settings, request.folder, tuple(request.overrides), trigger=trigger)
-        run = replace(run, is_fresh=run.is_tracked and versions.is_up_to_date())
+        run = replace(run, is_fresh=run.is_tracked and dvc.is_up_to_date())
         active = Session(run)
         token = _active.set(active)
         try:

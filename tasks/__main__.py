@@ -4,13 +4,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from tasks.adapters.processes import die_with_parent
+from tasks.adapters.system.processes import die_with_parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the stage and return its exit code: 0 ok, 2 config, 3 data, 4 external."""
     die_with_parent()  # before the imports, which take a second
-    from tasks.adapters.terminal import configure_logging
+    from tasks.adapters.system.console import configure_logging
     from tasks.core.errors import RatchetError
     from tasks.runner import find_stage, run_stage
     from tasks.settings import Settings, go_offline

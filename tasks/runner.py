@@ -20,7 +20,7 @@ from types import ModuleType
 import yaml
 from pydantic import ValidationError
 
-from tasks.adapters.files import write_json
+from tasks.adapters.storage.files import write_json
 from tasks.core.errors import BY_NAME, ConfigError, DataError, ExternalError, RatchetError, kind_of
 from tasks.core.stage import Report, StageConfig
 from tasks.settings import Settings

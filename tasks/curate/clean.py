@@ -3,9 +3,9 @@
 Reads `validate`, writes `clean`: both tables normalised (NFC, plain spaces and line ends, no control characters),
 documents without boilerplate lines, and `dropped.jsonl` {id, record, reason}. Boilerplate is a line that matches a
 pattern, or one that opens or closes a large share of a source's documents. Documents are dropped by the rules of
-Gopher and C4 with loose thresholds (`tasks/core/quality.py`) or for their language; conversations for their language,
-or when the documents that hold their evidence are gone. Evidence is treated as its document is, so that it stays a
-verbatim part of it. Dropped records remain in `validate`.
+Gopher and C4 with loose thresholds (`tasks/core/curation/quality_filters.py`) or for their language; conversations for
+their language, or when the documents that hold their evidence are gone. Evidence is treated as its document is, so that
+it stays a verbatim part of it. Dropped records remain in `validate`.
 """
 
 import json
@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, TextIO
 
 import polars as pl
 
-from tasks.adapters.files import whole_file
-from tasks.adapters.progress import Progress
-from tasks.adapters.tables import (
+from tasks.adapters.storage.files import whole_file
+from tasks.adapters.storage.tables import (
     CONVERSATION_SCHEMA,
     CONVERSATIONS,
     DOCUMENT_SCHEMA,
@@ -28,13 +27,14 @@ from tasks.adapters.tables import (
     read_batches,
     table_writer,
 )
-from tasks.core import plain_text
-from tasks.core.quality import QualityRules, broken_rule
-from tasks.core.record_features import said
+from tasks.adapters.system.progress import Progress
+from tasks.core.curation import normalisation
+from tasks.core.curation.quality_filters import QualityRules, broken_rule
+from tasks.core.curation.validation_features import said
 from tasks.core.stage import Report, StageConfig
 
 if TYPE_CHECKING:
-    from tasks.adapters.language import LanguageIdentifier
+    from tasks.adapters.curation.language_id import LanguageIdentifier
 
 DROPPED = "dropped.jsonl"
 HEADER_SAMPLE = 20_000  # documents, about: headers and footers show in a part of them
@@ -89,7 +89,7 @@ class CleanReport(Report):
 
 
 def run(config: Config, validate: Path, out: Path) -> CleanReport:
-    from tasks.adapters.language import LanguageIdentifier
+    from tasks.adapters.curation.language_id import LanguageIdentifier
 
     identifier = LanguageIdentifier(config.languages, config.min_language_confidence)
     repeated = _repeated_lines(config, validate / DOCUMENTS)
@@ -114,23 +114,23 @@ class _Cleaner:
         self, config: Config, identifier: "LanguageIdentifier", repeated: "_Repeated", dropped: TextIO
     ) -> None:
         self._config, self._identifier, self._repeated, self._dropped = config, identifier, repeated, dropped
-        self._boilerplate = plain_text.boilerplate_pattern(config.boilerplate) if config.boilerplate else ""
+        self._boilerplate = normalisation.boilerplate_pattern(config.boilerplate) if config.boilerplate else ""
         self._gone: set[str] = set()
         self._lost_lines: dict[str, list[str]] = {}
         self._counts, self._reasons = Counter[str](), defaultdict[str, Counter[str]](Counter)
 
     def documents(self, batch: pl.DataFrame) -> pl.DataFrame:
         """Return the documents that stay, cleaned."""
-        plain = plain_text.normalise(batch["text"].fill_null(""))
-        texts = plain_text.without_lines(plain, self._boilerplate) if self._boilerplate else plain
+        plain = normalisation.normalise(batch["text"].fill_null(""))
+        texts = normalisation.without_lines(plain, self._boilerplate) if self._boilerplate else plain
         texts = self._without_headers(texts, batch["source"])
         for row in (texts != plain).arg_true().to_list():
-            lost = plain_text.lines_lost(plain[row], texts[row])
+            lost = normalisation.lines_lost(plain[row], texts[row])
             self._lost_lines[batch["id"][row]] = lost
             self._counts["boilerplate_lines"] += len(lost)
         reasons = _first(broken_rule(texts, self._config.rules), self._language(texts))
         cleaned = batch.with_columns(
-            texts.alias("text"), plain_text.one_line(batch["title"].fill_null("")).alias("title")
+            texts.alias("text"), normalisation.one_line(batch["title"].fill_null("")).alias("title")
         )
         changed = (reasons == "") & (texts != batch["text"])
         self._counts["documents_changed"] += int(changed.sum())
@@ -139,10 +139,10 @@ class _Cleaner:
     def conversations(self, batch: pl.DataFrame) -> pl.DataFrame:
         """Return the conversations that stay, cleaned."""
         turns = batch.select(pl.int_range(pl.len()).alias("row"), "messages").explode("messages", empty_as_null=False)
-        contents = plain_text.normalise(turns["messages"].struct.field("content").fill_null(""))
+        contents = normalisation.normalise(turns["messages"].struct.field("content").fill_null(""))
         message = pl.struct(pl.col("messages").struct.field("role"), contents.alias("content"))
         messages = turns.select("row", message.alias("messages")).group_by("row", maintain_order=True).agg("messages")
-        evidence = plain_text.normalise(batch["evidence"].fill_null(""))
+        evidence = normalisation.normalise(batch["evidence"].fill_null(""))
         cleaned = batch.with_columns(messages["messages"], evidence.alias("evidence"))
         is_empty = messages.select(pl.col("messages").list.eval(pl.element().struct.field("content") == "").list.any())
         empty = is_empty.select(pl.when(pl.first()).then(pl.lit("empty turn")).otherwise(pl.lit("")))["literal"]
@@ -167,11 +167,13 @@ class _Cleaner:
     def _without_headers(self, texts: pl.Series, sources: pl.Series) -> pl.Series:
         rows, changed = [], []
         for row, head, tail in self._repeated.candidates(texts, sources):
-            text = plain_text.without_outer_lines(texts[row], head, tail, OUTER_DEPTH)
+            text = normalisation.without_outer_lines(texts[row], head, tail, OUTER_DEPTH)
             if text != texts[row]:
                 rows.append(row)
                 changed.append(text)
-        return texts.clone().scatter(rows, plain_text.normalise(pl.Series(changed, dtype=pl.String))) if rows else texts
+        return (
+            texts.clone().scatter(rows, normalisation.normalise(pl.Series(changed, dtype=pl.String))) if rows else texts
+        )
 
     def _language(self, texts: pl.Series) -> pl.Series:
         code = self._identifier.foreign(texts)
@@ -185,7 +187,7 @@ class _Cleaner:
             living = [id_ for id_ in own or () if id_ not in self._gone]
             lost = [line for id_ in living for line in self._lost_lines.get(id_, ())]
             if lost and quote:
-                evidence[row] = plain_text.quote_without(quote, lost)
+                evidence[row] = normalisation.quote_without(quote, lost)
                 reasons[row] = "" if evidence[row] else "evidence is boilerplate"
             if len(living) < len(own or ()):
                 ids[row] = living
@@ -232,7 +234,7 @@ def _repeated_lines(config: Config, documents: Path) -> _Repeated:
     for batch in read_batches(documents, columns=["text", "source"], every=every):
         sources = batch["source"].fill_null("")
         totals.update(sources.to_list())
-        outer = plain_text.outer_lines(batch["text"].fill_null(""), OUTER_DEPTH)
+        outer = normalisation.outer_lines(batch["text"].fill_null(""), OUTER_DEPTH)
         for side, counts in (("head", heads), ("tail", tails)):
             lines = outer.select(sources.gather(outer["row"]).alias("source"), line=pl.col(side)).explode("line")
             lines = lines.with_columns(pl.col("line").str.strip_chars()).filter(pl.col("line") != "")

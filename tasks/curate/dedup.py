@@ -2,7 +2,7 @@
 
 Reads `clean`, writes `dedup`: the records that are nobody's copy, in input order, plus `dropped.jsonl` (id, record,
 reason exact or near, id of the record kept instead). Exact: the same words but for case, whitespace and, in
-questions, the ends of sentences. Near: MinHash with banding (see tasks/core/minhash.py), verified from the
+questions, the ends of sentences. Near: MinHash with banding (see tasks/core/curation/minhash.py), verified from the
 signatures.
 
 Documents are compared by their text. Two that name themselves differently (the title stands in the text, and differs)
@@ -23,8 +23,8 @@ import numpy as np
 import polars as pl
 from pydantic import Field, field_validator
 
-from tasks.adapters.files import write_jsonl
-from tasks.adapters.tables import (
+from tasks.adapters.storage.files import write_jsonl
+from tasks.adapters.storage.tables import (
     CONVERSATION_SCHEMA,
     CONVERSATIONS,
     DOCUMENT_SCHEMA,
@@ -33,8 +33,8 @@ from tasks.adapters.tables import (
     read_batches,
     table_writer,
 )
-from tasks.core import minhash
-from tasks.core.minhash import Bools, Int64
+from tasks.core.curation import minhash
+from tasks.core.curation.minhash import Bools, Int64
 from tasks.core.stage import Report, StageConfig
 
 DROPPED = "dropped.jsonl"

@@ -1,6 +1,6 @@
 """Make the retrieval index over all documents: passages, embeddings, BM25 and titles, as one versioned artifact.
 
-Reads `split`, writes `index`: see tasks/adapters/retrieval.py for the files and why they are plain. The version is
+Reads `split`, writes `index`: tasks/adapters/retrieval/index.py has the files and why they are plain. The version is
 the digest of their content. Embeddings of unchanged passages come from the cache of the last run (`embeddings` in the
 work folder), so that a nightly run costs what changed; the files are the same with the cache and without. The index
 holds the documents of every side, as serving will; training must search `within` the documents of its own. Caveat:
@@ -12,13 +12,13 @@ from pathlib import Path
 
 from pydantic import Field
 
-from tasks.adapters.embedder import PACKAGED, embed_cached, load_embedder
-from tasks.adapters.progress import Progress
-from tasks.adapters.retrieval import Retriever, write_index
-from tasks.adapters.tables import DOCUMENTS, read_batches
-from tasks.core.context import answering, holds_answer
+from tasks.adapters.retrieval.embedder import PACKAGED, embed_cached, load_embedder
+from tasks.adapters.retrieval.index import Retriever, write_index
+from tasks.adapters.storage.tables import DOCUMENTS, read_batches
+from tasks.adapters.system.progress import Progress
 from tasks.core.errors import DataError
-from tasks.core.passages import MAX_CHARS, Passage, cut
+from tasks.core.retrieval.context import answering, holds_answer
+from tasks.core.retrieval.passages import MAX_CHARS, Passage, cut
 from tasks.core.stage import Report, StageConfig
 from tasks.settings import Settings
 

@@ -14,11 +14,18 @@ from pathlib import Path
 
 from pydantic import Field
 
-from tasks.adapters.files import write_json
 from tasks.adapters.sources.raw_zone import QUARANTINE, RawZone, Tally, open_raw_zone
+from tasks.adapters.storage.files import write_json
 from tasks.core.errors import ConfigError, DataError
-from tasks.core.records import SCHEMA_VERSION
-from tasks.core.sources import FeedbackRecords, Files, PackageReference, PythonReference, Source, describe
+from tasks.core.records.schema import SCHEMA_VERSION
+from tasks.core.sources.kinds import (
+    FeedbackRecords,
+    Files,
+    PackageReference,
+    PythonReference,
+    Source,
+    describe,
+)
 from tasks.core.stage import Report, StageConfig
 from tasks.settings import Settings
 

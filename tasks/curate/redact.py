@@ -18,10 +18,9 @@ from typing import Protocol
 import polars as pl
 from pydantic import Field, field_validator
 
-from tasks.adapters.files import read_jsonl
-from tasks.adapters.progress import Progress
-from tasks.adapters.secret_key import pseudonym_key
-from tasks.adapters.tables import (
+from tasks.adapters.storage.files import read_jsonl
+from tasks.adapters.storage.secret_key import pseudonym_key
+from tasks.adapters.storage.tables import (
     CONVERSATION_SCHEMA,
     CONVERSATIONS,
     DOCUMENT_SCHEMA,
@@ -30,11 +29,12 @@ from tasks.adapters.tables import (
     read_batches,
     table_writer,
 )
+from tasks.adapters.system.progress import Progress
 from tasks.core.errors import ConfigError, DataError
-from tasks.core.labelled_text import LabelledText, Quality, measure, parse
-from tasks.core.person_names import NAME, PersonNames
-from tasks.core.redaction import Redactor, Values, trim_torn_values
-from tasks.core.spans import Span
+from tasks.core.privacy.labelled_spans import LabelledText, Quality, measure, parse
+from tasks.core.privacy.person_names import NAME, PersonNames
+from tasks.core.privacy.redaction import Redactor, Values, trim_torn_values
+from tasks.core.privacy.spans import Span
 from tasks.core.stage import Report, StageConfig
 from tasks.settings import Settings
 
@@ -89,8 +89,8 @@ class _Recogniser(Protocol):
 
 
 def run(config: Config, ingest: Path, out: Path, *, settings: Settings) -> RedactReport:
-    from tasks.adapters.person_names import NameRecogniser, name_lists
-    from tasks.adapters.redactor import make_redactor
+    from tasks.adapters.privacy.name_recogniser import NameRecogniser, name_lists
+    from tasks.adapters.privacy.redactor import make_redactor
 
     redactor = make_redactor(pseudonym_key(settings.pseudonym_key, settings.home), config.extra_patterns)
     cases = _labelled(config.labelled)

@@ -4,12 +4,12 @@ Reads `dedup`, writes `split`: `documents.parquet` with a column `side`, the con
 `eval.parquet` and `holdout.parquet`, `dropped.jsonl` (id, reason, with) and `contamination.jsonl` (every overlap
 found).
 
-The side of a document follows from its family (tasks/core/families.py); a conversation goes where its documents are,
-or where its own family falls where it has none. Wordings kept for evaluation leave train. Then train is
-decontaminated (tasks/core/ngrams.py): what of eval and holdout is looked for in train are the documents that
-conversations there use, answers with their evidence, and dialogues that no template made as a whole. The words of a
-template are no contamination, nor is an answer of few words, such as a default value. Caveat: an overlap is looked
-for between single texts.
+The side of a document follows from its family (tasks/core/curation/split_assignment.py); a conversation goes where
+its documents are, or where its own family falls where it has none. Wordings kept for evaluation leave train. Then
+train is decontaminated (tasks/core/curation/contamination.py): what of eval and holdout is looked for in train are
+the documents that conversations there use, answers with their evidence, and dialogues that no template made as a
+whole. The words of a template are no contamination, nor is an answer of few words, such as a default value. Caveat:
+an overlap is looked for between single texts.
 """
 
 from collections import Counter
@@ -23,8 +23,8 @@ import polars as pl
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from tasks.adapters.files import write_jsonl
-from tasks.adapters.tables import (
+from tasks.adapters.storage.files import write_jsonl
+from tasks.adapters.storage.tables import (
     CONVERSATION_SCHEMA,
     CONVERSATIONS,
     DOCUMENT_SCHEMA,
@@ -32,10 +32,10 @@ from tasks.adapters.tables import (
     read_batches,
     table_writer,
 )
-from tasks.core import ngrams
+from tasks.core.curation import contamination
+from tasks.core.curation.contamination import Grams, Reserve, grams_of
+from tasks.core.curation.split_assignment import SIDES, Shares, Side, side_of
 from tasks.core.errors import DataError
-from tasks.core.families import SIDES, Shares, Side, side_of
-from tasks.core.ngrams import Grams, Reserve, grams_of
 from tasks.core.stage import Report, StageConfig
 
 SPLIT_DOCUMENT_SCHEMA = DOCUMENT_SCHEMA.append(pa.field("side", pa.string()))
@@ -53,7 +53,7 @@ class Config(StageConfig):
     """Share of families to measure every candidate on."""
     holdout_share: float = Field(0.15, ge=0, lt=1)
     """Share of families that no stage reads; 0 for none."""
-    ngram: int = Field(ngrams.SIZE, ge=5)
+    ngram: int = Field(contamination.SIZE, ge=5)
     """Words of the sequences by which overlap is measured."""
     contamination_share: float = Field(0.5, gt=0, le=1)
     """Least share of a reserved text's sequences in one train text at which its conversations are dropped."""

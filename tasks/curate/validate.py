@@ -20,8 +20,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.adapters.files import whole_file
-from tasks.adapters.tables import (
+from tasks.adapters.curation.validation_page import TableResult, write_page
+from tasks.adapters.storage.files import whole_file
+from tasks.adapters.storage.tables import (
     CONVERSATION_SCHEMA,
     CONVERSATIONS,
     DOCUMENT_SCHEMA,
@@ -31,14 +32,13 @@ from tasks.adapters.tables import (
     read_batches,
     table_writer,
 )
-from tasks.adapters.validation_page import TableResult, write_page
+from tasks.core.curation.validation_features import conversation_features, copies, document_features, id_hashes, said
 from tasks.core.errors import DataError
-from tasks.core.record_features import conversation_features, copies, document_features, id_hashes, said
 from tasks.core.stage import Report, StageConfig
 
 if TYPE_CHECKING:
-    from tasks.adapters.expectations import Expectation, Outcome
-    from tasks.adapters.language import LanguageIdentifier
+    from tasks.adapters.curation.expectations import Expectation, Outcome
+    from tasks.adapters.curation.language_id import LanguageIdentifier
 
 QUARANTINE, PAGE = "quarantine.jsonl", "report.html"
 Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
@@ -96,8 +96,8 @@ KINDS = (
 
 
 def run(config: Config, redact: Path, out: Path) -> ValidateReport:
-    from tasks.adapters.expectations import load_suite
-    from tasks.adapters.language import LanguageIdentifier
+    from tasks.adapters.curation.expectations import load_suite
+    from tasks.adapters.curation.language_id import LanguageIdentifier
 
     suites = {kind.name: load_suite(config.suites / f"{kind.name}.json") for kind in KINDS}
     identifier = LanguageIdentifier(config.languages, config.min_language_confidence)
@@ -118,7 +118,7 @@ class _Validation:
 
     def check(self, kind: _Kind, suite: Sequence["Expectation"], source: Path, target: Path) -> TableResult:
         """Write the rows of `source` that pass to `target` and the others to the quarantine."""
-        from tasks.adapters.expectations import RECORDS, SCHEMA, check, require
+        from tasks.adapters.curation.expectations import RECORDS, SCHEMA, check, require
 
         fields = pl.DataFrame({"field": [f"{field.name}: {field.type}" for field in pq.read_schema(source)]})
         outcomes = check(kind.name, suite, {SCHEMA: fields})
@@ -182,7 +182,7 @@ def _quarantined(kind: _Kind, batch: pl.DataFrame, rows: list[int], reasons: lis
 
 def _refuse(results: Sequence[TableResult], config: Config, out: Path) -> None:
     """Raise DataError where a table failed a critical expectation or would lose too many rows."""
-    from tasks.adapters.expectations import require
+    from tasks.adapters.curation.expectations import require
 
     failed = out.with_name(out.name.removesuffix(".part") + ".failed")
     for result in results:

@@ -21,21 +21,21 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from tasks.adapters.files import write_json
-from tasks.adapters.progress import Progress
-from tasks.adapters.tables import table_writer
-from tasks.core import prompt
-from tasks.core.measurements import OK, Item, Reply, measure, measure_probe, measure_retrieval
+from tasks.adapters.storage.files import write_json
+from tasks.adapters.storage.tables import table_writer
+from tasks.adapters.system.progress import Progress
+from tasks.core.chat import prompt
+from tasks.core.evaluation.measurements import OK, Item, Reply, measure, measure_probe, measure_retrieval
+from tasks.core.evaluation.summary import by_kind, summarise, summarise_retrieval
+from tasks.core.monitoring.traffic_row import exam_row
 from tasks.core.stage import Report, StageConfig
-from tasks.core.summary import by_kind, summarise, summarise_retrieval
-from tasks.core.traffic import exam_row
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
-    from tasks.adapters.contenders import Contender, Paper, Sheet
-    from tasks.adapters.engine import Answer, EngineSpec
-    from tasks.adapters.retrieval import Retriever
-    from tasks.adapters.second_opinion import Bench
+    from tasks.adapters.evaluation.compared_models import Contender, Paper, Sheet
+    from tasks.adapters.evaluation.ragas_scores import Bench
+    from tasks.adapters.inference.batch_types import Answer, EngineSpec
+    from tasks.adapters.retrieval.index import Retriever
 
 logger = logging.getLogger(__name__)
 
@@ -94,13 +94,15 @@ class EvaluateReport(Report):
 def run(
     config: Config, train: Path, fetch: Path, split: Path, index: Path, out: Path, *, settings: Settings
 ) -> EvaluateReport:
-    from tasks.adapters import contenders, exam
-    from tasks.adapters.second_opinion import second_opinion
+    from tasks.adapters.evaluation import compared_models, eval_set
+    from tasks.adapters.evaluation.ragas_scores import second_opinion
 
     bench = _bench(config, settings)
-    models = contenders.contenders(train, fetch, index, settings.model_cache)
-    views = contenders.views(models, settings.threads)
-    items = exam.with_contexts(exam.draw_conversations(split / "eval.parquet", config.items, config.seed), views)
+    models = compared_models.contenders(train, fetch, index, settings.model_cache)
+    views = compared_models.views(models, settings.threads)
+    items = eval_set.with_contexts(
+        eval_set.draw_conversations(split / "eval.parquet", config.items, config.seed), views
+    )
     papers = _papers(config, items)
     specs = {model.name: _spec(config, model, settings) for model in models}
     sheets = _answer(models, specs, papers, settings.home / "answers")
@@ -121,7 +123,7 @@ def run(
         "compared": {
             "models": {model.name: model.digest for model in models},
             "indexes": {name: view.retriever.version for name, view in views.items()},
-            "items": {name: exam.items_digest(shown) for name, shown in items.items()},
+            "items": {name: eval_set.items_digest(shown) for name, shown in items.items()},
             "prompt": prompt.digest(),
         },
     }
@@ -133,8 +135,8 @@ def run(
 
 
 def _papers(config: Config, items: Mapping[str, Sequence[Item]]) -> dict[str, "Paper"]:
-    from tasks.adapters.contenders import Paper
-    from tasks.adapters.exam import read_probe
+    from tasks.adapters.evaluation.compared_models import Paper
+    from tasks.adapters.evaluation.eval_set import read_probe
 
     probe = read_probe(config.probe_file)[: config.probe_items]
     return {name: Paper(shown, probe, config.max_new_tokens, config.probe_tokens) for name, shown in items.items()}
@@ -144,15 +146,16 @@ def _answer(
     models: Sequence["Contender"], specs: Mapping[str, "EngineSpec"], papers: Mapping[str, "Paper"], kept: Path
 ) -> dict[str, "Sheet"]:
     """Return what each model answered; an equal one with equal documents finds the answers of the first one kept."""
-    from tasks.adapters.contenders import Desk, answers
+    from tasks.adapters.evaluation.compared_models import Desk, answers
 
     progress = Progress("finetune.evaluate answers", sum(papers[model.name].size for model in models))
     return {model.name: answers(model, papers[model.name], Desk(specs[model.name], kept, progress)) for model in models}
 
 
 def _spec(config: Config, model: "Contender", settings: Settings) -> "EngineSpec":
-    from tasks.adapters.contenders import weights
-    from tasks.adapters.engine import EngineSpec, best_precision, choose_engine
+    from tasks.adapters.evaluation.compared_models import weights
+    from tasks.adapters.inference.batch_engine import best_precision, choose_engine
+    from tasks.adapters.inference.batch_types import EngineSpec
 
     engine = choose_engine(config.engine, model.base)
     return EngineSpec(
@@ -174,9 +177,9 @@ def _replies(answers: Sequence["Answer"]) -> list[Reply]:
 
 def _bench(config: Config, settings: Settings) -> "Bench | None":
     """Return the configured judge with its test, or None where the environment names none."""
-    from tasks.adapters.exam import read_pairs
-    from tasks.adapters.judge import JudgeSpec, check_endpoint
-    from tasks.adapters.second_opinion import Bench
+    from tasks.adapters.evaluation.eval_set import read_pairs
+    from tasks.adapters.evaluation.ragas_judge import JudgeSpec, check_endpoint
+    from tasks.adapters.evaluation.ragas_scores import Bench
 
     if not settings.judge_base_url:
         return None
@@ -206,7 +209,7 @@ def _write_reference(
     most_tokens: int,
 ) -> None:
     """Keep the candidate's questions and answers as the traffic it is known to serve."""
-    from tasks.adapters.traffic_table import write_traffic
+    from tasks.adapters.monitoring.traffic_table import write_traffic
 
     vectors = retriever.embedder.embed([item.question for item in items])
     scores = retriever.likeness(vectors, [item.passages for item in items])

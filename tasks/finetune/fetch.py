@@ -11,7 +11,7 @@ import json
 import logging
 from pathlib import Path
 
-from tasks.adapters.files import write_json
+from tasks.adapters.storage.files import write_json
 from tasks.core.errors import DataError
 from tasks.core.stage import Report, StageConfig
 from tasks.settings import Settings
@@ -31,9 +31,9 @@ class FetchReport(Report):
 
 
 def run(config: Config, train: Path, index: Path, out: Path, *, settings: Settings) -> FetchReport:
-    from tasks.adapters.candidate import candidate_manifest
-    from tasks.adapters.registry import Registry
-    from tasks.adapters.storage import open_store
+    from tasks.adapters.release.candidate_manifest import candidate_manifest
+    from tasks.adapters.release.registry import Registry
+    from tasks.adapters.storage.object_store import open_store
 
     registry = Registry(open_store(settings.store_url, settings.s3_endpoint_url))
     champion = registry.rival(candidate_manifest(train, index).digest)
@@ -52,9 +52,9 @@ def is_stale(fetch_folder: Path, train_folder: Path, settings: Settings) -> bool
     Call it after `train`: before, the folder holds the candidate of the run before. Without a candidate the question
     has no answer yet, and nothing is stale. Raises ExternalError when the store cannot be asked.
     """
-    from tasks.adapters.candidate import candidate_manifest
-    from tasks.adapters.registry import Registry
-    from tasks.adapters.storage import open_store
+    from tasks.adapters.release.candidate_manifest import candidate_manifest
+    from tasks.adapters.release.registry import Registry
+    from tasks.adapters.storage.object_store import open_store
 
     index_folder = train_folder.with_name("index")
     try:

@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from tasks.adapters.files import write_json, write_jsonl
-from tasks.adapters.tables import num_rows
-from tasks.core import prompt
+from tasks.adapters.storage.files import write_json, write_jsonl
+from tasks.adapters.storage.tables import num_rows
+from tasks.core.chat import prompt
 from tasks.core.errors import ConfigError, DataError
-from tasks.core.packing import Pack, pack_trees
 from tasks.core.stage import Report, StageConfig
+from tasks.core.training.packing import Pack, pack_trees
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
-    from tasks.adapters.base_model import BaseModel
-    from tasks.adapters.lesson import Lesson, Syllabus
-    from tasks.adapters.training_plan import TrainingPlan, TrainingResult
+    from tasks.adapters.models.base_model import BaseModel
+    from tasks.adapters.training.training_plan import TrainingPlan, TrainingResult
+    from tasks.adapters.training.training_set import Lesson, Syllabus
 
 logger = logging.getLogger(__name__)
 
@@ -113,11 +113,11 @@ class TrainReport(Report):
 
 
 def run(config: Config, split: Path, index: Path, out: Path, *, settings: Settings) -> TrainReport:
-    from tasks.adapters import launcher, training_plan
-    from tasks.adapters.base_model import load_tokenizer, resolve
-    from tasks.adapters.lesson import read_lesson
-    from tasks.adapters.loss_curve import draw_loss
-    from tasks.adapters.retrieval import Retriever
+    from tasks.adapters.models.base_model import load_tokenizer, resolve
+    from tasks.adapters.retrieval.index import Retriever
+    from tasks.adapters.training import launcher, training_plan
+    from tasks.adapters.training.loss_curve import draw_loss
+    from tasks.adapters.training.training_set import read_lesson
 
     on_gpu = _check_processes(config, settings)
     if not num_rows(split / "train.parquet"):
@@ -147,10 +147,10 @@ def run(config: Config, split: Path, index: Path, out: Path, *, settings: Settin
 
 def _check_processes(config: Config, settings: Settings) -> bool:
     """Return whether to train on GPUs. Raises ConfigError for numbers that do not go together."""
-    import torch
+    from tasks.adapters.training.devices import num_gpus
 
-    on_gpu = torch.cuda.is_available()
-    places, noun = (torch.cuda.device_count(), "GPUs") if on_gpu else (settings.threads, "threads")
+    gpus = num_gpus()
+    places, noun = (gpus, "GPUs") if gpus else (settings.threads, "threads")
     if config.hostfile is None and config.processes > places:
         raise ConfigError(
             f"finetune.train processes={config.processes} is more than the {places} {noun} here: set at most {places}."
@@ -162,18 +162,19 @@ def _check_processes(config: Config, settings: Settings) -> bool:
         )
     if config.hostfile is not None and (config.launcher != "deepspeed" or not config.hostfile.exists()):
         raise ConfigError(f"finetune.train hostfile={config.hostfile} needs launcher=deepspeed and a file that exists.")
-    return on_gpu
+    return bool(gpus)
 
 
 def _syllabus(config: Config) -> "Syllabus":
-    from tasks.adapters.lesson import Syllabus
+    from tasks.adapters.training.training_set import Syllabus
 
     names = [field.name for field in fields(Syllabus)]
     return Syllabus(**config.model_dump(include=set(names)))
 
 
 def _plan(config: Config, base: "BaseModel", settings: Settings, *, on_gpu: bool) -> "TrainingPlan":
-    from tasks.adapters.training_plan import LoraShape, TrainingPlan, fit_attention, fit_dtype
+    from tasks.adapters.training.devices import fit_attention, fit_dtype
+    from tasks.adapters.training.training_plan import LoraShape, TrainingPlan
 
     dtype = fit_dtype(config.dtype, on_gpu=on_gpu)
     return TrainingPlan(

@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from tasks.adapters.files import write_json
-from tasks.core.answer_record import AnswerRecord
+from tasks.adapters.storage.files import write_json
 from tasks.core.errors import ConfigError
-from tasks.core.lineage import BASE
-from tasks.core.served_traffic import is_watched, row_of
+from tasks.core.monitoring.served_traffic import is_watched, row_of
+from tasks.core.monitoring.traffic_row import TrafficRow
+from tasks.core.records.answer import AnswerRecord
+from tasks.core.release.lineage import BASE
 from tasks.core.stage import Report, StageConfig
-from tasks.core.traffic import TrafficRow
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
-    from tasks.adapters.storage import Store
+    from tasks.adapters.storage.object_store import Store
 
 WINDOW, FACTS = "window.parquet", "window.json"
 SETTLE_S = 10.0  # by then an answer is on disk
@@ -89,9 +89,9 @@ class Drawn:
 
 
 def run(config: Config, out: Path, *, settings: Settings) -> CollectReport:
-    from tasks.adapters.embedder import load_embedder
-    from tasks.adapters.storage import open_store
-    from tasks.adapters.traffic_table import write_traffic
+    from tasks.adapters.monitoring.traffic_table import write_traffic
+    from tasks.adapters.retrieval.embedder import load_embedder
+    from tasks.adapters.storage.object_store import open_store
 
     store = open_store(settings.store_url, settings.s3_endpoint_url)
     model = watched_model(store, config.model)
@@ -114,7 +114,7 @@ def run(config: Config, out: Path, *, settings: Settings) -> CollectReport:
 
 def watched_model(store: "Store", wanted: str | None) -> str:
     """Return the digest of the version to watch, or "base". Raises ConfigError for an unknown or ambiguous one."""
-    from tasks.adapters.registry import Registry
+    from tasks.adapters.release.registry import Registry
 
     registry = Registry(store)
     if wanted is None:
@@ -130,7 +130,7 @@ def watched_model(store: "Store", wanted: str | None) -> str:
 
 def window_times(store: "Store", model: str, config: Config) -> tuple[datetime, datetime]:
     """Return begin and end of the window. Raises ConfigError for an end before the begin."""
-    from tasks.adapters.watch_log import WatchLog
+    from tasks.adapters.monitoring.window_log import WatchLog
 
     until = _aware(config.until) if config.until else _now() - timedelta(seconds=SETTLE_S)
     if config.since is not None:
@@ -154,7 +154,7 @@ def _draw(model: str, since: datetime, until: datetime, config: Config, settings
 
 
 def _answers(since: datetime, until: datetime, settings: Settings) -> Iterator[AnswerRecord]:
-    from tasks.adapters.record_log import answers_of, open_records, read_hours
+    from tasks.adapters.records.answer_log import answers_of, open_records, read_hours
 
     place = open_records(settings.home, settings.records_url, settings.s3_endpoint_url)
     for hour in read_hours(place, since, until):
@@ -163,9 +163,9 @@ def _answers(since: datetime, until: datetime, settings: Settings) -> Iterator[A
 
 def _rows(answers: list[AnswerRecord], since: datetime, settings: Settings) -> list[TrafficRow]:
     """Return the rows, oldest first, with what people said about them."""
-    from tasks.adapters.feedback_box import read_feedback
-    from tasks.adapters.storage import open_store
-    from tasks.core.feedback_rules import settle
+    from tasks.adapters.records.feedback_store import read_feedback
+    from tasks.adapters.storage.object_store import open_store
+    from tasks.core.feedback.rules import settle
 
     verdicts = settle(read_feedback(open_store(settings.feedback_url, settings.s3_endpoint_url), since))
     ordered = sorted(answers, key=lambda answer: (answer.at, answer.answer_id))

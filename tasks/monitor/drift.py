@@ -21,18 +21,19 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from tasks.adapters.files import write_json, write_text
-from tasks.core.drift import DriftConfig, DriftVerdict, Outcome, decide, vectors
-from tasks.core.lineage import BASE, short
+from tasks.adapters.storage.files import write_json, write_text
+from tasks.core.digests import short
+from tasks.core.monitoring.drift import DriftConfig, DriftVerdict, Outcome, decide, vectors
+from tasks.core.monitoring.triage import Rows, TriageConfig, triage
+from tasks.core.monitoring.window_verdict import ComparedWith, Offer, Part, Severity, Watch, quality_of
+from tasks.core.release.lineage import BASE
 from tasks.core.stage import Report
-from tasks.core.triage import Rows, TriageConfig, triage
-from tasks.core.two_sample import Floats
-from tasks.core.watch import ComparedWith, Offer, Part, Severity, Watch, quality_of
+from tasks.core.statistics.two_sample import Floats
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
-    from tasks.adapters.registry import Registry
-    from tasks.adapters.watch_log import WatchLog
+    from tasks.adapters.monitoring.window_log import WatchLog
+    from tasks.adapters.release.registry import Registry
 
 logger = logging.getLogger(__name__)
 
@@ -98,12 +99,12 @@ class Place:
 
 
 def run(config: Config, collect: Path, out: Path, *, settings: Settings) -> DriftReport:
-    from tasks.adapters.drift_page import Picture, render
-    from tasks.adapters.json_report import read_object
-    from tasks.adapters.registry import Registry
-    from tasks.adapters.storage import open_store
-    from tasks.adapters.traffic_table import embedder_of, read_traffic
-    from tasks.adapters.watch_log import WatchLog
+    from tasks.adapters.monitoring.drift_page import Picture, render
+    from tasks.adapters.monitoring.traffic_table import embedder_of, read_traffic
+    from tasks.adapters.monitoring.window_log import WatchLog
+    from tasks.adapters.release.registry import Registry
+    from tasks.adapters.storage.json_files import read_object
+    from tasks.adapters.storage.object_store import open_store
 
     facts = read_object(collect / FACTS)
     store, model = open_store(settings.store_url, settings.s3_endpoint_url), str(facts["model"])
@@ -133,7 +134,7 @@ def run(config: Config, collect: Path, out: Path, *, settings: Settings) -> Drif
 
 
 def _basis(config: Config, place: Place, embedder: str) -> Basis:
-    from tasks.adapters.traffic_table import no_traffic, read_traffic
+    from tasks.adapters.monitoring.traffic_table import no_traffic, read_traffic
 
     path = place.folder / "served.parquet"
     served = read_traffic(path, embedder) if place.log.served(path) else no_traffic()
@@ -159,7 +160,7 @@ def _number(place: Place, facts: Mapping[str, object]) -> int | None:
 
 def _parts(config: Config, place: Place, basis: Basis, window: pl.DataFrame, verdict: DriftVerdict) -> list[Part]:
     """Return the drifted parts of a window that is at least suspected."""
-    from tasks.adapters.known_terms import indexed_terms
+    from tasks.adapters.monitoring.document_terms import indexed_terms
 
     rows = _rows(window)
     reference = vectors(basis.reference[EMBEDDING])
@@ -189,7 +190,7 @@ def _signal(series: pl.Series) -> Floats:
 
 
 def _offered(config: Config, settings: Settings) -> list[tuple[Offer, set[str]]]:
-    from tasks.adapters.known_terms import offered_terms
+    from tasks.adapters.monitoring.document_terms import offered_terms
 
     return [(offer, offered_terms(offer, settings.s3_endpoint_url)) for offer in config.offers]
 
@@ -215,7 +216,7 @@ def _remember(
     config: Config, place: Place, watch: Watch, page: str, window_file: Path, basis: Basis, window: pl.DataFrame
 ) -> None:
     """Keep the window: last of all its verdict, so that a run killed before is simply done again."""
-    from tasks.adapters.drift_report import keep_report
+    from tasks.adapters.monitoring.evidently_report import keep_report
 
     if config.keeps_history:
         columns = [name for name, column in config.columns.items() if column.kind != "embedding"]

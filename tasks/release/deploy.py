@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from tasks.core.deployment import DeployConfig, Heartbeat, RolloutDocument, Strategy
+from tasks.core.digests import short
 from tasks.core.errors import ConfigError, DataError
-from tasks.core.lineage import short
+from tasks.core.rollout.plan import DeployConfig, Heartbeat, RolloutDocument, Strategy
 from tasks.core.stage import Report
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
-    from tasks.adapters.deployments import Deployments
+    from tasks.adapters.release.rollouts import Deployments
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +48,9 @@ class DeployReport(Report):
 
 
 def run(config: Config, promote: Path, out: Path, *, settings: Settings) -> DeployReport:
-    from tasks.adapters.deployments import Deployments
-    from tasks.adapters.registry import Registry
-    from tasks.adapters.storage import open_store
+    from tasks.adapters.release.registry import Registry
+    from tasks.adapters.release.rollouts import Deployments
+    from tasks.adapters.storage.object_store import open_store
 
     outcome, candidate = _verdict(promote / VERDICT)
     if outcome != "PROMOTE":
@@ -63,7 +63,8 @@ def run(config: Config, promote: Path, out: Path, *, settings: Settings) -> Depl
 
 def announce(candidate: str, config: Config, deployments: "Deployments") -> None:
     """Make the store want the candidate, unless it does or has tried. Raises ConfigError where `promote` was faster."""
-    from tasks.adapters import history, provenance
+    from tasks.adapters.release import ledger_queries
+    from tasks.adapters.system import provenance
 
     pointer, rollout = deployments.registry.pointer("champion"), deployments.rollout()
     was_tried = rollout is not None and rollout.candidate == candidate
@@ -74,7 +75,7 @@ def announce(candidate: str, config: Config, deployments: "Deployments") -> None
                 "set moves_champion: false in configs/release/promote.yaml, or strategy: all_at_once here."
             )
         return
-    verdict = history.verdict_on(deployments.registry.ledger, candidate)
+    verdict = ledger_queries.verdict_on(deployments.registry.ledger, candidate)
     if verdict is None:
         raise DataError(f"The store has no verdict on {short(candidate)}: run `ratchet stage release.promote` again.")
     if pointer is not None and pointer.previous == candidate:
@@ -121,7 +122,7 @@ def standing(
 
 def _rollback_reason(deployments: "Deployments", candidate: str) -> str:
     """Return why the champion pointer was last moved away from the candidate, "" where it was not moved back."""
-    from tasks.adapters.history import newest_first
+    from tasks.adapters.release.ledger_queries import newest_first
 
     entries = newest_first(deployments.registry.ledger)
     moved = (entry for entry in entries if entry.kind == "rollback" and entry.content.get("from") == candidate)

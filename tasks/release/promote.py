@@ -19,17 +19,26 @@ from typing import TYPE_CHECKING, Literal
 import polars as pl
 from pydantic import Field
 
-from tasks.adapters.files import write_json, write_text
+from tasks.adapters.storage.files import write_json, write_text
+from tasks.core.digests import digest_of
 from tasks.core.errors import DataError
-from tasks.core.gate import Evidence, GateConfig, decide
-from tasks.core.ledger import Entry, digest_of
-from tasks.core.lineage import DataFacts, Manifest, RunFacts, VerdictFacts, run_key, superseded_key, verdict_key
+from tasks.core.release.gate import Evidence, GateConfig, decide
+from tasks.core.release.ledger import Entry
+from tasks.core.release.lineage import (
+    DataFacts,
+    Manifest,
+    RunFacts,
+    VerdictFacts,
+    run_key,
+    superseded_key,
+    verdict_key,
+)
+from tasks.core.release.verdict import Outcome, Verdict
 from tasks.core.stage import Report
-from tasks.core.verdict import Outcome, Verdict
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
-    from tasks.adapters.registry import Registry
+    from tasks.adapters.release.registry import Registry
 
 logger = logging.getLogger(__name__)
 
@@ -99,9 +108,9 @@ class Case:
 def run(
     config: Config, train: Path, fetch: Path, evaluate: Path, split: Path, index: Path, out: Path, *, settings: Settings
 ) -> PromoteReport:
-    from tasks.adapters.candidate import candidate_files
-    from tasks.adapters.registry import Move, Registry
-    from tasks.adapters.storage import open_store
+    from tasks.adapters.release.candidate_manifest import candidate_files
+    from tasks.adapters.release.registry import Move, Registry
+    from tasks.adapters.storage.object_store import open_store
 
     inputs = Inputs(train, fetch, evaluate, split, index, (out.parent, settings.data))
     case = build_case(config, inputs)
@@ -126,8 +135,8 @@ def is_unrecorded(promote_folder: Path, settings: Settings) -> bool:
     So it is after the store was emptied, or another one was configured: DVC cannot see that, and flows ask. Without a
     verdict the question has no answer yet. Raises ExternalError when the store cannot be asked.
     """
-    from tasks.adapters.registry import Registry
-    from tasks.adapters.storage import open_store
+    from tasks.adapters.release.registry import Registry
+    from tasks.adapters.storage.object_store import open_store
 
     try:
         candidate = json.loads((promote_folder / VERDICT).read_text(encoding="utf-8"))["candidate"]
@@ -141,10 +150,10 @@ def build_case(config: Config, inputs: Inputs) -> Case:
 
     Raises DataError for measurements that are not of this split.
     """
-    from tasks.adapters.base_model import file_digest
-    from tasks.adapters.candidate import candidate_manifest
-    from tasks.adapters.data_facts import data_facts, stage_folders
-    from tasks.adapters.json_report import read_object
+    from tasks.adapters.release.candidate_manifest import candidate_manifest
+    from tasks.adapters.release.data_summary import data_facts, stage_folders
+    from tasks.adapters.storage.files import file_digest
+    from tasks.adapters.storage.json_files import read_object
 
     champion = read_object(inputs.fetch / "champion.json").get("digest")
     rows, probe = _read(inputs.evaluate / ROWS), _read(inputs.evaluate / PROBE)
@@ -192,10 +201,11 @@ def _refuse_other_items(rows: pl.DataFrame, inputs: Inputs) -> None:
 
 
 def _run_facts(case: Case, inputs: Inputs, registry: "Registry", settings: Settings) -> RunFacts:
-    from tasks.adapters import data_facts, provenance
-    from tasks.adapters.json_report import read_object
+    from tasks.adapters.release import data_summary
+    from tasks.adapters.storage.json_files import read_object
+    from tasks.adapters.system import provenance
 
-    folders = data_facts.stage_folders(inputs.roots)
+    folders = data_summary.stage_folders(inputs.roots)
     seed = read_object(inputs.train / "report.json").get("seed")
     summary, lock = inputs.evaluate / SUMMARY, Path("dvc.lock")
     return RunFacts(
@@ -209,19 +219,19 @@ def _run_facts(case: Case, inputs: Inputs, registry: "Registry", settings: Setti
         configs=provenance.configuration(Path("configs")),
         seed=seed if isinstance(seed, int) else None,
         data=case.data,
-        reports=data_facts.reports(folders),
+        reports=data_summary.reports(folders),
         metrics=read_object(summary) if summary.exists() else {},
-        cost=data_facts.cost_facts(settings.home, case.rows),
+        cost=data_summary.cost_facts(settings.home, case.rows),
     )
 
 
 def _write_pages(config: Config, case: Case, registry: "Registry", facts: RunFacts, out: Path) -> dict[str, str]:
     """Write verdict, release note and model card, and return the store's blobs of the two pages."""
-    from tasks.adapters import history, model_card, release_note
-    from tasks.adapters.data_facts import evaluation_tokens
-    from tasks.core.changed_answers import changed_answers
+    from tasks.adapters.release import ledger_queries, model_card, release_note
+    from tasks.adapters.release.data_summary import evaluation_tokens
+    from tasks.core.release.answer_changes import changed_answers
 
-    before = history.run_of(registry.ledger, case.champion) if case.champion else None
+    before = ledger_queries.run_of(registry.ledger, case.champion) if case.champion else None
     note = release_note.Note(
         verdict=case.verdict,
         manifest=case.manifest,
@@ -243,15 +253,15 @@ def _write_pages(config: Config, case: Case, registry: "Registry", facts: RunFac
 
 def _keep_golden(config: Config, case: Case, registry: "Registry") -> None:
     """Keep questions that the candidate answered rightly, for whoever is to serve it."""
-    from tasks.adapters.golden_questions import keep_golden
-    from tasks.core.golden import draw_golden
+    from tasks.adapters.release.golden_questions import keep_golden
+    from tasks.core.release.golden_questions import draw_golden
 
     rows = case.rows.filter(pl.col("model") == "candidate")
     keep_golden(registry.store, case.manifest.digest, draw_golden(rows.iter_rows(named=True), config.golden))
 
 
 def _record_verdict(case: Case, registry: "Registry", run_entry: Entry, pages: dict[str, str]) -> Entry:
-    from tasks.adapters.history import earlier_looks
+    from tasks.adapters.release.ledger_queries import earlier_looks
 
     items = digest_of(sorted(set(case.rows["item_id"].drop_nulls()))) if "item_id" in case.rows.columns else ""
     facts = VerdictFacts(
@@ -271,7 +281,7 @@ def _record_verdict(case: Case, registry: "Registry", run_entry: Entry, pages: d
 
 def _move_champion(case: Case, registry: "Registry", decision: Entry, facts: RunFacts) -> None:
     """Make the candidate the champion. Raises SupersededError where another run promoted first, and records that."""
-    from tasks.adapters.registry import Move, SupersededError
+    from tasks.adapters.release.registry import Move, SupersededError
 
     try:
         registry.move(Move("champion", case.manifest.digest, decision, _now(), facts.trigger), expected={case.champion})

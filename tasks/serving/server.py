@@ -17,26 +17,26 @@ from typing import Any, TypeVar
 import uvicorn
 import uvloop
 
-from tasks.adapters.deployments import Deployments
-from tasks.adapters.feedback_box import FeedbackBox
-from tasks.adapters.processes import allow_open_files
-from tasks.adapters.provenance import checkout_name
-from tasks.adapters.registry import Registry
-from tasks.adapters.storage import open_store
+from tasks.adapters.records.feedback_store import FeedbackBox
+from tasks.adapters.release.registry import Registry
+from tasks.adapters.release.rollouts import Deployments
+from tasks.adapters.storage.object_store import open_store
+from tasks.adapters.system.processes import allow_open_files
+from tasks.adapters.system.provenance import checkout_name
 from tasks.core.errors import ConfigError, ExternalError
-from tasks.serving.app import build_app
-from tasks.serving.budgets import Budgets, usage_file
+from tasks.serving.access.keys import KeyRing, key_ring
+from tasks.serving.access.usage_limits import Budgets, usage_file
+from tasks.serving.api.app import build_app
+from tasks.serving.api.feedback_routes import feedback_routes
+from tasks.serving.api.route_group import RouteGroup
 from tasks.serving.config import ServeConfig
-from tasks.serving.deployment import Deployment, open_champion
-from tasks.serving.feedback_routes import feedback_routes
-from tasks.serving.gateway import Gateway
-from tasks.serving.keys import KeyRing, key_ring
-from tasks.serving.model import ServedModel, load_model
-from tasks.serving.pages import Watched, page_routes
-from tasks.serving.recording import Recorder, open_recorder, redactor_of
-from tasks.serving.rollout_history import RecordedHistory
-from tasks.serving.rollout_router import RolloutRouter
-from tasks.serving.route_group import RouteGroup
+from tasks.serving.gateway.gateway import Gateway
+from tasks.serving.gateway.served_model import ServedModel, load_model
+from tasks.serving.pages.routes import Watched, page_routes
+from tasks.serving.records.recording import Recorder, open_recorder, redactor_of
+from tasks.serving.rollout.rollout_history import RecordedHistory
+from tasks.serving.rollout.rollout_router import RolloutRouter
+from tasks.serving.rollout.store_follower import Deployment, open_champion
 from tasks.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.core.passages import Passage
+from tasks.core.retrieval.passages import Passage
 from tests.bench.costs import cpu_seconds, peak_gb
 
 PASSAGES = 3
@@ -78,7 +78,7 @@ def main() -> None:
 
 def compare(ours: int, peers: int) -> str | None:
     """Run every engine and return what misses its promise. Peers answer some of the same prompts, evenly spread."""
-    from tasks.adapters.engine import best_precision
+    from tasks.adapters.inference.batch_engine import best_precision
 
     us = f"ratchet {best_precision()}"
     asked = prompts(ours)
@@ -146,8 +146,8 @@ class Material:
 def material() -> Material:
     """Return the documentation of some modules and generated questions about it."""
     from tasks.adapters.sources.python_reference import Limits, read_reference
-    from tasks.core.passages import cut
-    from tasks.core.questions import ask
+    from tasks.core.questions.generate import ask
+    from tasks.core.retrieval.passages import cut
 
     corpus = read_reference("bench", MODULES, lambda _: True, Limits(40, 4000), {})
     asked = ask(corpus, unanswerable_share=0.4, held_out_share=0.2, limit=10_000)
@@ -161,8 +161,8 @@ def material() -> Material:
 
 def rendered(asked: Sequence[tuple[str, list[str]]]) -> list[str]:
     """Return each question with the passages it is shown in the product's prompt and chat template."""
-    from tasks.adapters.base_model import EMBEDDED, load_tokenizer, resolve
-    from tasks.core import prompt
+    from tasks.adapters.models.base_model import EMBEDDED, load_tokenizer, resolve
+    from tasks.core.chat import prompt
     from tasks.settings import Settings
 
     tokenizer = load_tokenizer(resolve(EMBEDDED, Settings().model_cache).folder)
@@ -172,8 +172,8 @@ def rendered(asked: Sequence[tuple[str, list[str]]]) -> list[str]:
 
 def prompts(count: int) -> list[str]:
     """Return rendered prompts with the passages that lexical search finds."""
-    from tasks.adapters.retrieval import build_lexical
-    from tasks.core.terms import terms
+    from tasks.adapters.retrieval.index import build_lexical
+    from tasks.core.retrieval.terms import terms
 
     made = material()
     lexical = build_lexical([passage.text for passage in made.passages])
@@ -189,9 +189,10 @@ def ratchet(precision: str) -> Callable[[Sequence[str], int], Result]:
     """The engine of evaluation in one process."""
 
     def run(texts: Sequence[str], most_tokens: int) -> Result:
-        from tasks.adapters.base_model import EMBEDDED, resolve
-        from tasks.adapters.engine import EngineSpec, open_engine
-        from tasks.adapters.gguf_export import merged_gguf
+        from tasks.adapters.inference.batch_engine import open_engine
+        from tasks.adapters.inference.batch_types import EngineSpec
+        from tasks.adapters.models.base_model import EMBEDDED, resolve
+        from tasks.adapters.models.gguf_export import merged_gguf
         from tasks.settings import Settings
 
         cache = Settings().model_cache
@@ -215,7 +216,7 @@ def hugging_face(dtype: str) -> Callable[[Sequence[str], int], Result]:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        from tasks.adapters.base_model import EMBEDDED, resolve
+        from tasks.adapters.models.base_model import EMBEDDED, resolve
         from tasks.settings import Settings
 
         folder = resolve(EMBEDDED, Settings().model_cache).folder

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from tasks.core.rollout import RolloutRule
-from tasks.core.sequential import Evidence, Totals, compare, radius
+from tasks.core.rollout.decision import RolloutRule
+from tasks.core.statistics.sequential_test import Evidence, Totals, compare, radius
 
 SEED = 20
 MODELS, QUICK_MODELS = 1000, 100

@@ -99,7 +99,7 @@ def measure(engine: str, path: Path) -> Result:
 
 def run_ratchet(path: Path) -> Result:
     """Find copies with the functions of the stage."""
-    from tasks.core.minhash import BANDS
+    from tasks.core.curation.minhash import BANDS
     from tasks.curate.dedup import by_text, find_copies
 
     start = time.process_time()
@@ -111,8 +111,8 @@ def run_datasketch(path: Path) -> Result:
     """Find copies with datasketch: bulk MinHash, LSH of the same shape, verified from the signatures."""
     from datasketch import MinHash, MinHashLSH
 
-    from tasks.adapters.tables import read_batches
-    from tasks.core.minhash import BANDS, PERMUTATIONS
+    from tasks.adapters.storage.tables import read_batches
+    from tasks.core.curation.minhash import BANDS, PERMUTATIONS
 
     start = time.process_time()
     lsh = MinHashLSH(num_perm=PERMUTATIONS, params=(BANDS, PERMUTATIONS // BANDS))
@@ -204,7 +204,13 @@ def grams(words: Sequence[str]) -> set[str]:
 
 def write_short(size: int, folder: Path) -> None:
     """Write `size` documents made of real lines in a new order, a tenth of them exact and a tenth near copies."""
-    from tasks.adapters.tables import CONVERSATION_SCHEMA, CONVERSATIONS, DOCUMENT_SCHEMA, DOCUMENTS, table_writer
+    from tasks.adapters.storage.tables import (
+        CONVERSATION_SCHEMA,
+        CONVERSATIONS,
+        DOCUMENT_SCHEMA,
+        DOCUMENTS,
+        table_writer,
+    )
 
     rng = random.Random(1)
     some = (piece for _, piece in zip(range(20_000), pieces(), strict=False))

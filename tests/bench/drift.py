@@ -26,9 +26,9 @@ import polars as pl
 import scipy
 from scipy import stats
 
-from tasks.adapters.embedder import embed_cached, load_embedder
-from tasks.adapters.progress import Progress
-from tasks.core.drift import Column, DriftConfig, DriftVerdict, decide
+from tasks.adapters.retrieval.embedder import embed_cached, load_embedder
+from tasks.adapters.system.progress import Progress
+from tasks.core.monitoring.drift import Column, DriftConfig, DriftVerdict, decide
 
 SEED = 7
 REFERENCE_ROWS = 1000

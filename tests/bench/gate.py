@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from tasks.core.gate import Evidence, GateConfig, decide
+from tasks.core.release.gate import Evidence, GateConfig, decide
 
 ITEMS, DOCUMENTS, PROBE_ITEMS = 400, 150, 100
 DRAWS = 2000

@@ -23,8 +23,8 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.adapters.live_engine import Ask, Piece
-from tasks.core.passages import Passage
+from tasks.adapters.inference.stream_engine import Ask, Piece
+from tasks.core.retrieval.passages import Passage
 from tasks.serving.config import ServeConfig
 from tests.bench.answers import MAX_NEW_TOKENS, PASSAGES, Result, material, measure, rendered
 from tests.bench.costs import cpu_seconds_of
@@ -130,8 +130,8 @@ def _print_table(ours: Served, generate: dict[str, Result]) -> None:
 
 def prepare(checkout: Path, count: int) -> tuple[list[str], list[str]]:
     """Make a checkout with an index; return questions and, for each, the prompt that its gateway renders."""
-    from tasks.adapters.embedder import load_embedder
-    from tasks.adapters.retrieval import Retriever, write_index
+    from tasks.adapters.retrieval.embedder import load_embedder
+    from tasks.adapters.retrieval.index import Retriever, write_index
 
     made = material()
     make_checkout(checkout, concurrency=CONNECTIONS)
@@ -208,15 +208,15 @@ def own_part(folder: Path) -> list[str]:
 
 async def own_cpu_ms(folder: Path, *, stream: bool, records: bool) -> float:
     """Return the CPU-ms a request of this process while another one asks."""
-    from tasks.adapters.record_log import RecordPlace
-    from tasks.adapters.redactor import make_redactor
-    from tasks.adapters.storage import FolderStore
-    from tasks.serving.budgets import Budgets
-    from tasks.serving.gateway import Gateway
-    from tasks.serving.keys import KeyRing
-    from tasks.serving.model import ServedModel
-    from tasks.serving.recording import Recorder
-    from tasks.serving.router import OneModel
+    from tasks.adapters.privacy.redactor import make_redactor
+    from tasks.adapters.records.answer_log import RecordPlace
+    from tasks.adapters.storage.object_store import FolderStore
+    from tasks.serving.access.keys import KeyRing
+    from tasks.serving.access.usage_limits import Budgets
+    from tasks.serving.gateway.gateway import Gateway
+    from tasks.serving.gateway.router import OneModel
+    from tasks.serving.gateway.served_model import ServedModel
+    from tasks.serving.records.recording import Recorder
     from tasks.serving.server import GatewayServer
 
     home = Path(tempfile.mkdtemp(dir=folder))

@@ -22,14 +22,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median, quantiles
 
-from tasks.adapters.record_log import Journal, RecordPlace, line_of, read_records
-from tasks.adapters.redactor import make_redactor
-from tasks.adapters.storage import FolderStore
-from tasks.core import prompt
-from tasks.core.answer_record import AnswerRecord
-from tasks.core.record_redaction import redact_answers
-from tasks.core.redaction import Redactor
-from tasks.serving.recording import Recorder
+from tasks.adapters.privacy.redactor import make_redactor
+from tasks.adapters.records.answer_log import Journal, RecordPlace, line_of, read_records
+from tasks.adapters.storage.object_store import FolderStore
+from tasks.core.chat import prompt
+from tasks.core.privacy.record_redaction import redact_answers
+from tasks.core.privacy.redaction import Redactor
+from tasks.core.records.answer import AnswerRecord
+from tasks.serving.records.recording import Recorder
 
 CONTEXT_CHARS = 1800
 PERSONAL = 0.05

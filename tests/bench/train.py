@@ -24,13 +24,13 @@ from typing import Any
 
 import psutil
 
-from tasks.adapters import launcher, training_plan
-from tasks.adapters.base_model import BaseModel, load_tokenizer, resolve
-from tasks.adapters.lesson import Syllabus, read_lesson
-from tasks.adapters.trainer import EVENT
-from tasks.adapters.training_plan import LoraShape, TrainingPlan
-from tasks.core.learning_rate import learning_rate_factor
-from tasks.core.packing import TokenisedExample, grow_trees, pack_trees, schedule
+from tasks.adapters.models.base_model import BaseModel, load_tokenizer, resolve
+from tasks.adapters.training import devices, launcher, training_plan
+from tasks.adapters.training.trainer import EVENT
+from tasks.adapters.training.training_plan import LoraShape, TrainingPlan
+from tasks.adapters.training.training_set import Syllabus, read_lesson
+from tasks.core.training.lr_schedule import learning_rate_factor
+from tasks.core.training.packing import TokenisedExample, grow_trees, pack_trees, schedule
 from tasks.finetune.train import Config
 from tasks.settings import Settings, go_offline
 
@@ -113,7 +113,7 @@ def report(plan: TrainingPlan, before: float, mine: Speed, theirs: Speed) -> int
 
 def samples(config: Config, data: Path, work: Path, base: BaseModel, count: int) -> list[list[TokenisedExample]]:
     """Return about `count` of the samples of the default profile, in their groups that share a context."""
-    from tasks.adapters.retrieval import Retriever
+    from tasks.adapters.retrieval.index import Retriever
 
     if not (data / "index" / "index.json").exists():
         data = curate(work)
@@ -159,7 +159,7 @@ def make_plan(config: Config, base: BaseModel, settings: Settings) -> TrainingPl
     import torch
 
     on_gpu = torch.cuda.is_available()
-    dtype = training_plan.fit_dtype(config.dtype, on_gpu=on_gpu)
+    dtype = devices.fit_dtype(config.dtype, on_gpu=on_gpu)
     names = {"learning_rate", "warmup", "weight_decay", "packs_per_step", "epochs", "seed", "processes", "zero_stage"}
     return TrainingPlan(
         base_id=base.id,
@@ -167,7 +167,7 @@ def make_plan(config: Config, base: BaseModel, settings: Settings) -> TrainingPl
         prompt_digest="",
         lora=LoraShape(r=config.lora_r, alpha=config.lora_alpha, dropout=0.0, target_modules=config.target_modules),
         dtype=dtype,
-        attention=training_plan.fit_attention(dtype, on_gpu=on_gpu),
+        attention=devices.fit_attention(dtype, on_gpu=on_gpu),
         base_folder=base.folder,
         checkpoint_every=1000,
         threads=settings.threads,
@@ -183,7 +183,7 @@ def ours(folder: Path, plan: TrainingPlan, held_out: list[TokenisedExample], *, 
     thread.start()
     marks = [(time.monotonic(), cpu_seconds()) for _ in events(folder, thread)]
     thread.join()
-    result = training_plan.read_result(folder)
+    result = plan.read_result(folder)
     assert result is not None, (folder / launcher.OUTPUT).read_text()[-3000:]
     (first_wall, first_cpu), (last_wall, last_cpu) = marks[0], marks[-1]
     model = PeftModel.from_pretrained(load_base(plan), str(folder / training_plan.ADAPTER))

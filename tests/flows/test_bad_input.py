@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Checkout, make_checkout  # type: ignore[import-not-found]
+from tests.flows.conftest import Checkout, make_checkout
 
 CHATS = [{"question": f"How long does rule {n} take?", "answer": f"{n} days"} for n in range(8)]
 CONFIG, DATA, EXTERNAL = 2, 3, 4

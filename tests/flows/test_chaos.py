@@ -15,15 +15,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks.adapters.registry import Registry
-from tasks.adapters.storage import open_store
-
-from .conftest import Checkout, FirstRun, ask_for_little, make_checkout, wait_for  # type: ignore[import-not-found]
+from tasks.adapters.release.registry import Registry
+from tasks.adapters.storage.object_store import open_store
+from tests.flows.conftest import Checkout, FirstRun, ask_for_little, make_checkout, wait_for
 
 pytestmark = pytest.mark.slow
 
 SEED = 20
-VICTIMS = {"trainer": "tasks.adapters.trainer", "dvc": "dvc", "flow": "flows"}
+VICTIMS = {"trainer": "tasks.adapters.training.trainer", "dvc": "dvc", "flow": "flows"}
 LONGEST_LIFE_S = {"trainer": 5.0, "dvc": 20.0, "flow": 40.0}
 LONGEST_WAIT_S = 900.0
 LOG = "chaos.log"

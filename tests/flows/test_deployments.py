@@ -18,21 +18,20 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.commands.up import PREFECT, services
 from flows.deployments import COOL_DOWN_S, deployments
 from flows.events import MODEL_PROMOTED as PROMOTED
 from flows.events import MODEL_ROLLED_BACK as ROLLED_BACK
 from flows.session import Request
-from flows.up import PREFECT, services
-from tasks.adapters.deployments import Deployments
-from tasks.adapters.registry import Registry
-from tasks.adapters.services import Services
-from tasks.adapters.storage import open_store
-from tasks.core.deployment import DeployConfig
+from tasks.adapters.release.registry import Registry
+from tasks.adapters.release.rollouts import Deployments
+from tasks.adapters.storage.object_store import open_store
+from tasks.adapters.system.supervisor import Services
+from tasks.core.rollout.plan import DeployConfig
 from tasks.settings import Settings
 from tests.browser import chromium, closed_page
+from tests.flows.conftest import Checkout, Hook, wait_for
 from tests.tasks.conftest import GOOD, Loop, load_bench
-
-from .conftest import Checkout, Hook, wait_for  # type: ignore[import-not-found]
 
 UI_MS = 60_000
 EVENTS = """

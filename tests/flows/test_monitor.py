@@ -11,16 +11,15 @@ import yaml
 from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
-from tasks.adapters.embedder import load_embedder
-from tasks.adapters.record_log import Journal, line_of, open_records
-from tasks.adapters.storage import open_store
-from tasks.adapters.traffic_table import write_traffic
-from tasks.adapters.watch_log import WatchLog
-from tasks.core.answer_record import AnswerRecord
-from tasks.core.served_traffic import row_of
+from tasks.adapters.monitoring.traffic_table import write_traffic
+from tasks.adapters.monitoring.window_log import WatchLog
+from tasks.adapters.records.answer_log import Journal, line_of, open_records
+from tasks.adapters.retrieval.embedder import load_embedder
+from tasks.adapters.storage.object_store import open_store
+from tasks.core.monitoring.served_traffic import row_of
+from tasks.core.records.answer import AnswerRecord
 from tasks.settings import Settings
-
-from .conftest import Hook  # type: ignore[import-not-found]
+from tests.flows.conftest import Hook
 
 pytestmark = [
     pytest.mark.slow,

@@ -5,9 +5,8 @@ import signal
 import psutil
 import pytest
 
-from tasks.adapters.checkout_lock import is_held
-
-from .conftest import Checkout, wait_for  # type: ignore[import-not-found]
+from tasks.adapters.system.checkout_lock import is_held
+from tests.flows.conftest import Checkout, wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.flows.conftest import Checkout, make_checkout
 from tests.planted import planted, readable_bytes
-
-from .conftest import Checkout, make_checkout  # type: ignore[import-not-found]
 
 pytestmark = pytest.mark.slow
 

@@ -17,18 +17,17 @@ import httpx
 import pytest
 import yaml
 
-from tasks.adapters.embedder import load_embedder
-from tasks.adapters.retrieval import write_index
-from tasks.adapters.storage import open_store
-from tasks.adapters.traffic_table import write_traffic
-from tasks.adapters.watch_log import WatchLog
-from tasks.core.passages import cut
-from tasks.core.served_traffic import row_of
+from tasks.adapters.monitoring.traffic_table import write_traffic
+from tasks.adapters.monitoring.window_log import WatchLog
+from tasks.adapters.retrieval.embedder import load_embedder
+from tasks.adapters.retrieval.index import write_index
+from tasks.adapters.storage.object_store import open_store
+from tasks.core.monitoring.served_traffic import row_of
+from tasks.core.retrieval.passages import cut
+from tests.flows.conftest import Checkout, Hook
 from tests.gateway_process import Served, make_checkout, serving
 from tests.planted import planted, readable_bytes
 from tests.tasks.answers import answer
-
-from .conftest import Checkout, Hook  # type: ignore[import-not-found]
 
 pytestmark = pytest.mark.slow
 

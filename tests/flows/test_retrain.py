@@ -15,10 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tasks.adapters.ledger import Ledger
-from tasks.adapters.storage import open_store
-
-from .conftest import Checkout, FirstRun  # type: ignore[import-not-found]
+from tasks.adapters.release.ledger import Ledger
+from tasks.adapters.storage.object_store import open_store
+from tests.flows.conftest import Checkout, FirstRun
 
 pytestmark = pytest.mark.slow
 

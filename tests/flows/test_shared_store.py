@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters.registry import Registry
-from tasks.adapters.storage import open_store
-
-from ..tasks.adapters.conftest import make_store  # type: ignore[import-not-found]  # noqa: TID252
-from .conftest import Checkout, FirstRun, ask_for_little  # type: ignore[import-not-found]
+from tasks.adapters.release.registry import Registry
+from tasks.adapters.storage.object_store import open_store
+from tests.flows.conftest import Checkout, FirstRun, ask_for_little
+from tests.tasks.adapters.conftest import make_store
 
 pytestmark = pytest.mark.slow
 

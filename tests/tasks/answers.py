@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from tasks.core.answer_record import AnswerRecord
-from tasks.core.person_names import NameLists, PersonNames
-from tasks.core.personal_data import structured_detectors
-from tasks.core.pseudonyms import Pseudonyms
-from tasks.core.redaction import Redactor
+from tasks.core.privacy.person_names import NameLists, PersonNames
+from tasks.core.privacy.personal_data import structured_detectors
+from tasks.core.privacy.pseudonyms import Pseudonyms
+from tasks.core.privacy.redaction import Redactor
+from tasks.core.records.answer import AnswerRecord
 
 NAMES = PersonNames(NameLists(frozenset({"Jane", "Carlos"}), frozenset({"Doe", "Mendoza"})))
 REDACTOR = Redactor([*structured_detectors(), *NAMES.rules()], Pseudonyms(b"key"), NAMES.parts)

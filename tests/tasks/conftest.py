@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tasks.adapters.tables import CONVERSATION_SCHEMA, DOCUMENT_SCHEMA, frame_of, table_writer
-from tasks.adapters.traffic_table import write_traffic
-from tasks.core.records import Conversation, Document, Message
+from tasks.adapters.monitoring.traffic_table import write_traffic
+from tasks.adapters.storage.tables import CONVERSATION_SCHEMA, DOCUMENT_SCHEMA, frame_of, table_writer
+from tasks.core.records.schema import Conversation, Document, Message
 from tasks.finetune import fetch as fetch_stage
 from tasks.release import promote as promote_stage
 from tasks.settings import Settings

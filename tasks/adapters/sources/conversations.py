@@ -6,13 +6,13 @@ text, which becomes a document). Without either nothing is known about the evide
 
 from collections.abc import Iterable, Mapping
 
-from tasks.adapters.progress import Progress
 from tasks.adapters.sources.documents import SOURCE, Terms, each_record
 from tasks.adapters.sources.raw_zone import ConversationRow, DocumentRow, Place, RawZone
 from tasks.adapters.sources.source_file import SourceFile
-from tasks.core.chat_formats import Chat, UnrecognisedError, recognise
-from tasks.core.docstrings import flatten
-from tasks.core.records import record_id
+from tasks.adapters.system.progress import Progress
+from tasks.core.records.schema import record_id
+from tasks.core.sources.chat_formats import Chat, UnrecognisedError, recognise
+from tasks.core.sources.docstrings import flatten
 
 KIND = "free"
 

@@ -14,12 +14,12 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.adapters.progress import Progress
 from tasks.adapters.sources.lines import KEPT_OF_LONG_LINE, bounded_lines
 from tasks.adapters.sources.raw_zone import DocumentRow, Place, RawZone
 from tasks.adapters.sources.source_file import SourceFile
-from tasks.core.markup import SUFFIXES, read_page
-from tasks.core.records import record_id
+from tasks.adapters.system.progress import Progress
+from tasks.core.records.schema import record_id
+from tasks.core.sources.markup import SUFFIXES, read_page
 
 JSONL, PARQUET = ".jsonl", ".parquet"
 DOCUMENT_SUFFIXES = SUFFIXES | {JSONL, PARQUET}

@@ -13,10 +13,10 @@ from tasks.adapters.sources.conversations import KIND, messages_key
 from tasks.adapters.sources.documents import Terms, each_record
 from tasks.adapters.sources.raw_zone import ConversationRow, Place, RawZone
 from tasks.adapters.sources.source_file import SourceFile
-from tasks.core.chat_formats import abstains
-from tasks.core.feedback_rules import settle
-from tasks.core.prompt import ABSTENTION
-from tasks.core.records import Feedback, record_id
+from tasks.core.chat.abstention import is_abstention
+from tasks.core.chat.prompt import ABSTENTION
+from tasks.core.feedback.rules import settle
+from tasks.core.records.schema import Feedback, record_id
 
 SOURCE = "feedback"
 
@@ -53,8 +53,8 @@ def is_usable(feedback: Feedback, *, require_review: bool) -> bool:
 
 
 def _row(feedback: Feedback, zone: RawZone, licence: str) -> ConversationRow:
-    is_abstention = abstains(feedback.correction or "")
-    answer = ABSTENTION if is_abstention else feedback.correction or ""
+    declines = is_abstention(feedback.correction or "")
+    answer = ABSTENTION if declines else feedback.correction or ""
     turns = [{"role": "user", "content": feedback.question}, {"role": "assistant", "content": answer}]
     identity = record_id(SOURCE, feedback.answer_id, messages_key(turns))
     known = [document for document in dict.fromkeys(feedback.document_ids) if _family(zone, document)]
@@ -64,7 +64,7 @@ def _row(feedback: Feedback, zone: RawZone, licence: str) -> ConversationRow:
         messages=turns,
         document_ids=known,
         evidence="",
-        answerable=not is_abstention,
+        answerable=not declines,
         withhold=False,
         kind=KIND,
         phrasing="",

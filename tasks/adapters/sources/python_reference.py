@@ -15,9 +15,9 @@ from types import ModuleType
 
 from tasks.adapters.sources.modules import HOOKS, quiet, walk
 from tasks.adapters.sources.signatures import parameters_of, show
-from tasks.core.facts import rank
-from tasks.core.records import record_id
-from tasks.core.subjects import Corpus, Parameter, Subject
+from tasks.core.questions.corpus import Corpus, Parameter, Subject
+from tasks.core.questions.facts import rank
+from tasks.core.records.schema import record_id
 
 MIN_DOCSTRING = 20
 BUILTINS = "builtins"

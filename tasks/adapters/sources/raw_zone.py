@@ -18,8 +18,8 @@ from typing import Any, NamedTuple, TextIO
 import polars as pl
 import pyarrow as pa
 
-from tasks.adapters.files import whole_file
-from tasks.adapters.tables import (
+from tasks.adapters.storage.files import whole_file
+from tasks.adapters.storage.tables import (
     BATCH_ROWS,
     CONVERSATION_SCHEMA,
     CONVERSATIONS,

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from tasks.adapters.sources.conversations import messages_key
 from tasks.adapters.sources.installed import Edition
 from tasks.adapters.sources.raw_zone import ConversationRow, DocumentRow, Place, RawZone
-from tasks.core.questions import Question, ask
-from tasks.core.records import record_id
-from tasks.core.subjects import Corpus, Subject
+from tasks.core.questions.corpus import Corpus, Subject
+from tasks.core.questions.generate import Question, ask
+from tasks.core.records.schema import record_id
 
 
 @dataclass(frozen=True)

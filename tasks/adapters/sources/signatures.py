@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.core.subjects import UNSHOWN, Parameter
+from tasks.core.questions.corpus import UNSHOWN, Parameter
 
 MAX_SHOWN = 60
 STARS: dict[object, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tasks.adapters.storage import Store, open_store
+from tasks.adapters.storage.object_store import Store, open_store
 
 BACKENDS = ["folder", "moto", pytest.param("s3", marks=pytest.mark.s3)]
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from tasks import runner
-from tasks.adapters.tables import (
+from tasks.adapters.storage.tables import (
     CONVERSATION_SCHEMA,
     CONVERSATIONS,
     DOCUMENT_SCHEMA,
@@ -16,9 +16,9 @@ from tasks.adapters.tables import (
     frame_of,
     table_writer,
 )
+from tasks.core.curation.quality_filters import QualityRules
 from tasks.core.errors import ConfigError
-from tasks.core.quality import QualityRules
-from tasks.core.records import Conversation, Document, Message
+from tasks.core.records.schema import Conversation, Document, Message
 from tasks.curate.clean import CleanReport, Config, run
 
 ENGLISH = "The function returns a list of the names that are in the file."

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tasks.adapters.tables import (
+from tasks.adapters.storage.tables import (
     CONVERSATION_SCHEMA,
     CONVERSATIONS,
     DOCUMENT_SCHEMA,
@@ -15,8 +15,8 @@ from tasks.adapters.tables import (
     read_batches,
     table_writer,
 )
-from tasks.core.prompt import ABSTENTION
-from tasks.core.records import Conversation, Document
+from tasks.core.chat.prompt import ABSTENTION
+from tasks.core.records.schema import Conversation, Document
 from tasks.curate.dedup import Config, DedupReport, run
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tasks.adapters.progress import Progress
-from tasks.adapters.retrieval import Retriever
-from tasks.adapters.tables import CONVERSATION_SCHEMA, DOCUMENT_SCHEMA, DOCUMENTS, table_writer
+from tasks.adapters.retrieval.index import Retriever
+from tasks.adapters.storage.tables import CONVERSATION_SCHEMA, DOCUMENT_SCHEMA, DOCUMENTS, table_writer
+from tasks.adapters.system.progress import Progress
 from tasks.core.errors import DataError
 from tasks.curate.index import Config, IndexReport, run
 from tasks.settings import Settings

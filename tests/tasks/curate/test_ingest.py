@@ -16,10 +16,10 @@ import polars as pl
 import pytest
 from moto import mock_aws
 
-from tasks.core.docstrings import flatten
+from tasks.core.chat.prompt import ABSTENTION
 from tasks.core.errors import ConfigError, DataError
-from tasks.core.prompt import ABSTENTION
-from tasks.core.records import Conversation, Document
+from tasks.core.records.schema import Conversation, Document
+from tasks.core.sources.docstrings import flatten
 from tasks.curate.ingest import Config, IngestReport, run, source_fingerprint
 from tasks.runner import find_stage, load_config, run_stage
 from tasks.settings import Settings

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from tasks import runner
-from tasks.adapters import person_names
-from tasks.adapters.tables import (
+from tasks.adapters.privacy import name_recogniser
+from tasks.adapters.storage.tables import (
     CONVERSATION_SCHEMA,
     CONVERSATIONS,
     DOCUMENT_SCHEMA,
@@ -19,9 +19,9 @@ from tasks.adapters.tables import (
     table_writer,
 )
 from tasks.core.errors import ConfigError, DataError
-from tasks.core.pseudonyms import PSEUDONYM
-from tasks.core.records import Conversation, Document, Message
-from tasks.core.spans import Span
+from tasks.core.privacy.pseudonyms import PSEUDONYM
+from tasks.core.privacy.spans import Span
+from tasks.core.records.schema import Conversation, Document, Message
 from tasks.curate.redact import Config, RedactReport, run
 from tasks.settings import Settings
 
@@ -185,7 +185,7 @@ def test_only_private_sources_are_shown_to_the_model(
     ingest: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[EveryZorblax] = []
-    monkeypatch.setattr(person_names, "NameRecogniser", lambda *a: made.append(EveryZorblax(*a)) or made[-1])
+    monkeypatch.setattr(name_recogniser, "NameRecogniser", lambda *a: made.append(EveryZorblax(*a)) or made[-1])
     public = document("d2", "Zorblax, published", source="python_reference")
     write(
         ingest,
@@ -203,7 +203,7 @@ def test_only_private_sources_are_shown_to_the_model(
 def test_the_model_is_not_loaded_where_no_source_asks_for_it(
     ingest: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(person_names, "NameRecogniser", lambda *a: pytest.fail("loaded"))
+    monkeypatch.setattr(name_recogniser, "NameRecogniser", lambda *a: pytest.fail("loaded"))
     write(ingest, [document("d1", "text", source="python_reference")], [])
     assert redact(ingest, settings, Config())[0].quality_with_ner == {}
 
@@ -264,7 +264,7 @@ def test_an_unexpected_error_quotes_nothing(ingest: Path, settings: Settings, mo
     def explode(*_: object, **__: object) -> None:
         raise ValueError("jane.doe@corp.example is in the way")
 
-    monkeypatch.setattr("tasks.core.redaction.Redactor.redact", explode)
+    monkeypatch.setattr("tasks.core.privacy.redaction.Redactor.redact", explode)
     with pytest.raises(Exception, match="failed with ValueError") as caught:
         runner.run_stage(runner.find_stage("curate.redact"), settings)
     assert "jane" not in str(caught.value)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tasks.adapters.tables import (
+from tasks.adapters.storage.tables import (
     CONVERSATION_SCHEMA,
     CONVERSATIONS,
     DOCUMENT_SCHEMA,
@@ -16,10 +16,10 @@ from tasks.adapters.tables import (
     read_batches,
     table_writer,
 )
+from tasks.core.chat.prompt import ABSTENTION
+from tasks.core.curation.split_assignment import SIDES, Shares, side_of
 from tasks.core.errors import DataError
-from tasks.core.families import SIDES, Shares, side_of
-from tasks.core.prompt import ABSTENTION
-from tasks.core.records import Conversation, Document
+from tasks.core.records.schema import Conversation, Document
 from tasks.curate.split import Config, SplitReport, run
 
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks import runner
-from tasks.adapters.tables import (
+from tasks.adapters.storage.tables import (
     CONVERSATION_SCHEMA,
     CONVERSATIONS,
     DOCUMENT_SCHEMA,
@@ -17,9 +17,9 @@ from tasks.adapters.tables import (
     frame_of,
     table_writer,
 )
+from tasks.core.chat.prompt import ABSTENTION
 from tasks.core.errors import ConfigError, DataError
-from tasks.core.prompt import ABSTENTION
-from tasks.core.records import Conversation, Document, Message
+from tasks.core.records.schema import Conversation, Document, Message
 from tasks.curate.validate import Config, ValidateReport, run
 from tasks.settings import Settings
 
@@ -206,7 +206,7 @@ def test_a_corpus_in_another_language_stops_the_run(redact: Path) -> None:
 def test_the_language_is_judged_on_a_sample(redact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     monkeypatch.setattr(
-        "tasks.adapters.language.LanguageIdentifier.foreign",
+        "tasks.adapters.curation.language_id.LanguageIdentifier.foreign",
         lambda self, texts: seen.append(len(texts)) or pl.Series([""] * len(texts), dtype=pl.String),
     )
     write(redact, [document(number) for number in range(1, 10)], [conversation(1)])

@@ -8,18 +8,19 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tasks.adapters import contenders, retrieval
-from tasks.adapters.base_model import EMBEDDED, resolve
-from tasks.adapters.embedder import Embedder, load_embedder
-from tasks.adapters.engine import Answer, EngineSpec, OnAnswer
-from tasks.adapters.gguf_export import adapter_digest
-from tasks.adapters.tables import CONVERSATION_SCHEMA, DOCUMENT_SCHEMA, frame_of, table_writer
-from tasks.adapters.traffic_table import read_traffic
-from tasks.core import prompt
+from tasks.adapters.evaluation import compared_models
+from tasks.adapters.inference.batch_types import Answer, EngineSpec, OnAnswer
+from tasks.adapters.models.base_model import EMBEDDED, resolve
+from tasks.adapters.models.gguf_export import adapter_digest
+from tasks.adapters.monitoring.traffic_table import read_traffic
+from tasks.adapters.retrieval import index
+from tasks.adapters.retrieval.embedder import Embedder, load_embedder
+from tasks.adapters.storage.tables import CONVERSATION_SCHEMA, DOCUMENT_SCHEMA, frame_of, table_writer
+from tasks.core.chat import prompt
+from tasks.core.chat.prompt import ABSTENTION
 from tasks.core.errors import ConfigError, DataError, ExternalError
-from tasks.core.measurements import ROW_SCHEMA
-from tasks.core.prompt import ABSTENTION
-from tasks.core.records import Conversation, Document, Message
+from tasks.core.evaluation.measurements import ROW_SCHEMA
+from tasks.core.records.schema import Conversation, Document, Message
 from tasks.curate import index as index_stage
 from tasks.finetune.evaluate import Config, EvaluateReport, run
 from tasks.settings import Settings
@@ -150,13 +151,13 @@ def stage(
 
     names = {adapter_digest(made.train / "adapter"): "candidate"}
 
-    def weights(model: contenders.Contender, engine: str, cache: Path) -> Path:
+    def weights(model: compared_models.Contender, engine: str, cache: Path) -> Path:
         digest = adapter_digest(model.adapter) if model.adapter else "base"
         return Path(names.get(digest, "champion" if model.adapter else "base"))
 
-    monkeypatch.setattr(contenders, "EngineProcesses", FakeProcesses)
-    monkeypatch.setattr(contenders, "weights", weights)
-    monkeypatch.setattr(retrieval, "load_embedder", lambda *_: embedder)
+    monkeypatch.setattr(compared_models, "EngineProcesses", FakeProcesses)
+    monkeypatch.setattr(compared_models, "weights", weights)
+    monkeypatch.setattr(index, "load_embedder", lambda *_: embedder)
     monkeypatch.chdir(repository)  # where configs/ lies
     return made
 
@@ -394,7 +395,7 @@ def test_the_judge_is_read_from_the_environment_and_its_address_checked(stage: S
 def test_speeds_of_a_model_without_an_answer_are_zero_not_a_crash() -> None:
     from tasks.finetune.evaluate import _speeds
 
-    sheet = contenders.Sheet([Answer("", 1, 0, "timeout", 3.0)], [], 3.0)
+    sheet = compared_models.Sheet([Answer("", 1, 0, "timeout", 3.0)], [], 3.0)
     assert _speeds({"base": sheet})["base"] == {"p50_s": 0.0, "p95_s": 0.0, "wall_s": 3.0, "tokens_per_s": 0.0}
     assert np.isfinite(_speeds({"base": sheet})["base"]["tokens_per_s"])
 

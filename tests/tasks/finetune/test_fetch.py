@@ -6,8 +6,7 @@ import pytest
 from tasks.core.errors import DataError, ExternalError
 from tasks.finetune.fetch import is_stale
 from tasks.runner import find_stage, run_stage
-
-from ..conftest import BAD, GOOD, Loop  # type: ignore[import-not-found]  # noqa: TID252
+from tests.tasks.conftest import BAD, GOOD, Loop
 
 
 def stale(loop: Loop) -> bool:

@@ -6,14 +6,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tasks.adapters import launcher
-from tasks.adapters.gguf_export import adapter_digest
-from tasks.adapters.lesson import Lesson, Syllabus, read_lesson
-from tasks.adapters.retrieval import Retriever
-from tasks.adapters.tables import CONVERSATION_SCHEMA, DOCUMENT_SCHEMA, frame_of, table_writer
-from tasks.core import prompt
+from tasks.adapters.models.gguf_export import adapter_digest
+from tasks.adapters.retrieval.index import Retriever
+from tasks.adapters.storage.tables import CONVERSATION_SCHEMA, DOCUMENT_SCHEMA, frame_of, table_writer
+from tasks.adapters.training import launcher
+from tasks.adapters.training.training_set import Lesson, Syllabus, read_lesson
+from tasks.core.chat import prompt
 from tasks.core.errors import ConfigError, DataError
-from tasks.core.records import Conversation, Document, Message
+from tasks.core.records.schema import Conversation, Document, Message
 from tasks.curate import index as index_stage
 from tasks.finetune import train
 from tasks.settings import Settings
@@ -195,7 +195,7 @@ def test_a_killed_stage_finds_its_own_checkpoints_and_no_other_values(
 
 
 def lesson(config: train.Config, split: Path, index: Path, model: Path) -> tuple[Lesson, list[str]]:
-    from tasks.adapters.base_model import load_tokenizer
+    from tasks.adapters.models.base_model import load_tokenizer
 
     tokenizer = load_tokenizer(model)
     syllabus = Syllabus(**config.model_dump(include=set(Syllabus.__dataclass_fields__)))

@@ -7,18 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters.embedder import Embedder, load_embedder
-from tasks.adapters.record_log import Journal, line_of, open_records
-from tasks.adapters.registry import Registry
-from tasks.adapters.storage import open_store
-from tasks.adapters.traffic_table import write_traffic
-from tasks.core.answer_record import AnswerRecord
-from tasks.core.served_traffic import row_of
+from tasks.adapters.monitoring.traffic_table import write_traffic
+from tasks.adapters.records.answer_log import Journal, line_of, open_records
+from tasks.adapters.release.registry import Registry
+from tasks.adapters.retrieval.embedder import Embedder, load_embedder
+from tasks.adapters.storage.object_store import open_store
+from tasks.core.monitoring.served_traffic import row_of
+from tasks.core.records.answer import AnswerRecord
 from tasks.monitor import collect as collect_stage
 from tasks.monitor import drift as drift_stage
 from tasks.settings import Settings
-
-from ..answers import answer  # type: ignore[import-not-found]  # noqa: TID252
+from tests.tasks.answers import answer
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 MODEL = "5" * 64
@@ -117,7 +116,7 @@ def embedder() -> Embedder:
 @pytest.fixture
 def traffic(settings: Settings, tmp_path: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> Traffic:
     """A checkout at noon whose version MODEL is watched."""
-    monkeypatch.setattr("tasks.adapters.embedder.load_embedder", lambda *_: embedder)
+    monkeypatch.setattr("tasks.adapters.retrieval.embedder.load_embedder", lambda *_: embedder)
     places = {"records_url": str(tmp_path / "records"), "feedback_url": str(tmp_path / "feedback")}
     monkeypatch.setattr(collect_stage, "watched_model", lambda *_: MODEL)
     clock(monkeypatch, NOW)

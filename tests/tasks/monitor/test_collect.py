@@ -4,18 +4,17 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from tasks.adapters.storage import open_store
-from tasks.adapters.traffic_table import TRAFFIC_SCHEMA, read_traffic
-from tasks.adapters.watch_log import WatchLog
-from tasks.core.drift import DriftVerdict
+from tasks.adapters.monitoring.traffic_table import TRAFFIC_SCHEMA, read_traffic
+from tasks.adapters.monitoring.window_log import WatchLog
+from tasks.adapters.storage.object_store import open_store
 from tasks.core.errors import ConfigError
-from tasks.core.lineage import BASE
-from tasks.core.records import Feedback
-from tasks.core.watch import Quality, Watch
+from tasks.core.monitoring.drift import DriftVerdict
+from tasks.core.monitoring.window_verdict import Quality, Watch
+from tasks.core.records.schema import Feedback
+from tasks.core.release.lineage import BASE
 from tasks.monitor.collect import watched_model
-
-from ..answers import answer  # type: ignore[import-not-found]  # noqa: TID252
-from .conftest import MODEL, NOW, USUAL, Traffic, clock, served  # type: ignore[import-not-found]
+from tests.tasks.answers import answer
+from tests.tasks.monitor.conftest import MODEL, NOW, USUAL, Traffic, clock, served
 
 AT = (NOW - timedelta(minutes=30)).isoformat()
 

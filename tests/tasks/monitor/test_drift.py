@@ -4,14 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters.storage import open_store
-from tasks.adapters.watch_log import WatchLog
+from tasks.adapters.monitoring.window_log import WatchLog
+from tasks.adapters.storage.object_store import open_store
 from tasks.core.errors import ExternalError
-from tasks.core.watch import Watch
+from tasks.core.monitoring.window_verdict import Watch
 from tasks.monitor import drift as drift_stage
 from tests.browser import chromium, is_too_wide, local_page
-
-from .conftest import MODEL, NEW, NOW, USUAL, Traffic, clock, served  # type: ignore[import-not-found]
+from tests.tasks.monitor.conftest import MODEL, NEW, NOW, USUAL, Traffic, clock, served
 
 INDEXED = {"json", "dumps", "os", "path", "join", "what", "does", "return", "do", "the", "of", "how"}
 
@@ -19,7 +18,7 @@ INDEXED = {"json", "dumps", "os", "path", "join", "what", "does", "return", "do"
 @pytest.fixture(autouse=True)
 def _index(monkeypatch: pytest.MonkeyPatch) -> None:
     """The version of these tests has no manifest: its documents' terms are given."""
-    monkeypatch.setattr("tasks.adapters.known_terms.indexed_terms", lambda *_: INDEXED)
+    monkeypatch.setattr("tasks.adapters.monitoring.document_terms.indexed_terms", lambda *_: INDEXED)
 
 
 def look(traffic: Traffic, monkeypatch: pytest.MonkeyPatch, hour: int, answers, **values: object):

@@ -6,16 +6,16 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tasks.adapters.deployments import Deployments
-from tasks.adapters.golden_questions import keep_golden, read_golden
-from tasks.adapters.registry import Registry
-from tasks.adapters.storage import open_store
-from tasks.core.deployment import Heartbeat, now_text
+from tasks.adapters.release.golden_questions import keep_golden, read_golden
+from tasks.adapters.release.registry import Registry
+from tasks.adapters.release.rollouts import Deployments
+from tasks.adapters.storage.object_store import open_store
+from tasks.adapters.system.clock import now_text
 from tasks.core.errors import ConfigError, DataError
-from tasks.core.golden import Golden
+from tasks.core.release.golden_questions import Golden
+from tasks.core.rollout.plan import Heartbeat
 from tasks.release import deploy
-
-from ..conftest import BAD, GOOD, Loop  # type: ignore[import-not-found]  # noqa: TID252
+from tests.tasks.conftest import BAD, GOOD, Loop
 
 QUICK = deploy.Config(wait_s=0.0)
 CANARY = deploy.Config(strategy="canary", wait_s=0.0)

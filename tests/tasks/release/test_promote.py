@@ -7,17 +7,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tasks.adapters import storage
-from tasks.adapters.registry import Registry
-from tasks.adapters.storage import FolderStore, Store, open_store
+from tasks.adapters.release.registry import Registry
+from tasks.adapters.storage import object_store
+from tasks.adapters.storage.object_store import FolderStore, Store, open_store
 from tasks.core.errors import DataError, ExternalError
 from tasks.finetune.fetch import is_stale
 from tasks.release import promote
 from tasks.release.promote import is_unrecorded
 from tasks.runner import find_stage, run_stage
-
-from ..adapters.conftest import make_store  # type: ignore[import-not-found]  # noqa: TID252
-from ..conftest import BAD, EQUAL, GOOD, Loop  # type: ignore[import-not-found]  # noqa: TID252
+from tests.tasks.adapters.conftest import make_store
+from tests.tasks.conftest import BAD, EQUAL, GOOD, Loop
 
 
 def registry(loop: Loop) -> Registry:
@@ -214,7 +213,7 @@ def test_killed_at_any_write_and_run_again_leaves_one_version_one_verdict_one_mo
         shutil.copytree(start, store)
         Fragile.left = kills + 1
         with monkeypatch.context() as patch:
-            patch.setattr(storage, "FolderStore", Fragile)
+            patch.setattr(object_store, "FolderStore", Fragile)
             try:
                 loop.promote()
                 break

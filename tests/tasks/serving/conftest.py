@@ -17,23 +17,23 @@ import httpx
 import openai
 import pytest
 
-from tasks.adapters.feedback_box import read_feedback
-from tasks.adapters.live_engine import Ask, Piece
-from tasks.adapters.record_log import Journal, line_of, rotate, start_of_hour
-from tasks.adapters.storage import open_store
-from tasks.core.answer_record import AnswerRecord
-from tasks.core.drift import DriftVerdict
-from tasks.core.passages import Passage
-from tasks.core.records import Feedback
-from tasks.serving.budgets import Budgets
+from tasks.adapters.inference.stream_engine import Ask, Piece
+from tasks.adapters.records.answer_log import Journal, line_of, rotate, start_of_hour
+from tasks.adapters.records.feedback_store import read_feedback
+from tasks.adapters.storage.object_store import open_store
+from tasks.core.monitoring.drift import DriftVerdict
+from tasks.core.records.answer import AnswerRecord
+from tasks.core.records.schema import Feedback
+from tasks.core.retrieval.passages import Passage
+from tasks.serving.access.keys import KeyRing
+from tasks.serving.access.usage_limits import Budgets
+from tasks.serving.api.route_group import RouteGroup
 from tasks.serving.config import ServeConfig
-from tasks.serving.gateway import Gateway
-from tasks.serving.keys import KeyRing
-from tasks.serving.model import ServedModel
-from tasks.serving.recording import Recorder, open_recorder, record_place
-from tasks.serving.route_group import RouteGroup
-from tasks.serving.router import Arm, OneModel
-from tasks.serving.search import Searcher
+from tasks.serving.gateway.batched_search import Searcher
+from tasks.serving.gateway.gateway import Gateway
+from tasks.serving.gateway.router import Arm, OneModel
+from tasks.serving.gateway.served_model import ServedModel
+from tasks.serving.records.recording import Recorder, open_recorder, record_place
 from tasks.serving.server import GatewayServer, route_groups, run
 from tasks.settings import Settings
 from tests.tasks.answers import answer

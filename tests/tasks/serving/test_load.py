@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from tasks.adapters.embedder import load_embedder
-from tasks.adapters.processes import allow_open_files
-from tasks.adapters.retrieval import write_index
-from tasks.core.passages import cut
+from tasks.adapters.retrieval.embedder import load_embedder
+from tasks.adapters.retrieval.index import write_index
+from tasks.adapters.system.processes import allow_open_files
+from tasks.core.retrieval.passages import cut
 from tests.gateway_process import Connection, Served, connect, make_checkout, serving
 
 CONNECTIONS, PLACES, QUEUE = 2000, 256, 1400

@@ -9,10 +9,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tasks.adapters.feedback_box import FeedbackBox
-from tasks.serving import dashboard_page
-from tasks.serving.dashboard import BoardReader
-from tasks.serving.review import Review
+from tasks.adapters.records.feedback_store import FeedbackBox
+from tasks.serving.pages import dashboard_page
+from tasks.serving.pages.dashboard import BoardReader
+from tasks.serving.records.review import Review
 from tests.tasks.answers import PLANTED
 
 SECRET = "sk-proj-Zx81kQpLm29VtRw7YbN4sD6f"

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import ConfigError, ExternalError
+from tasks.serving.access.keys import KeyRing
 from tasks.serving.config import ServeConfig
-from tasks.serving.keys import KeyRing
 from tasks.serving.server import check_address, is_loopback, listen, serve
 from tasks.settings import Settings
 

@@ -1,4 +1,4 @@
-"""`ratchet status` beside a gateway that runs: `flows/status.py` asks it over HTTP as it would any."""
+"""`ratchet status` beside a gateway that runs: `flows/commands/status.py` asks it over HTTP as it would any."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flows.status import read_status, status_text
+from flows.commands.status import read_status, status_text
 from tasks.settings import Settings
 
 

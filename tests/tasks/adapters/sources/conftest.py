@@ -12,7 +12,7 @@ import pytest
 from tasks.adapters.sources.listing import list_files
 from tasks.adapters.sources.raw_zone import RawZone, open_raw_zone
 from tasks.adapters.sources.source_file import SourceFile
-from tasks.adapters.tables import read_batches
+from tasks.adapters.storage.tables import read_batches
 
 
 @dataclass

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from tasks.adapters.sources.conversations import read_conversations
 from tasks.adapters.sources.documents import Terms, read_documents
 from tasks.adapters.sources.listing import list_files
-from tasks.core.prompt import ABSTENTION
+from tasks.core.chat.prompt import ABSTENTION
 
 TERMS = Terms("MIT", 100_000)
 Write = Callable[[str, str | bytes], Any]

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.adapters.sources.modules import standard_library
 from tasks.adapters.sources.python_reference import Limits, language_topics, read_reference
-from tasks.core.subjects import Corpus, Subject
+from tasks.core.questions.corpus import Corpus, Subject
 
 EVERYTHING = Limits(max_per_module=10_000, max_document_chars=4000)
 SOURCE = "python_reference"

@@ -8,8 +8,8 @@ import pytest
 
 from tasks.adapters.sources import raw_zone as module
 from tasks.adapters.sources.raw_zone import ConversationRow, DocumentRow, Place
-from tasks.adapters.tables import CONVERSATION_SCHEMA, DOCUMENT_SCHEMA
-from tasks.core.records import Conversation, Document
+from tasks.adapters.storage.tables import CONVERSATION_SCHEMA, DOCUMENT_SCHEMA
+from tasks.core.records.schema import Conversation, Document
 
 DOCUMENT = DocumentRow("00ab", "f", "t", "text", "files", "u", "MIT", "2026-01-01T00:00:00Z")
 TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tasks.adapters.sources.signatures import describe, parameters_of, show
-from tasks.core.subjects import UNSHOWN
+from tasks.core.questions.corpus import UNSHOWN
 
 
 class Colour(enum.Enum):

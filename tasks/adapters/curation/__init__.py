@@ -1,0 +1,1 @@
+"""Great Expectations' suites, language identification, the page of a validation."""

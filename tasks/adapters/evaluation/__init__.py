@@ -1,0 +1,1 @@
+"""The models and items of an evaluation, and Ragas' scores of their answers."""

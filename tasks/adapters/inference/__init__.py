@@ -1,0 +1,1 @@
+"""Engines that answer: whole batches for evaluation, streams for serving."""

@@ -1,0 +1,195 @@
+"""Continuous batching on CPU (OpenVINO GenAI), from a GGUF file with the adapter merged in.
+
+Prompts are tokenised by the model's own tokenizer, as in training: the one that OpenVINO derives from the GGUF file
+cuts about one prompt in a hundred differently. Decoding is greedy and stops at the end-of-turn token. The order in
+which requests enter follows from the prompts and the answers, never from the clock, so that the same prompts in the
+same process get the same answers; what else is in the batch can tip a near tie (1 answer of 60 in f32). Caveat:
+OpenVINO ignores LoRA adapters of GGUF models without an error, so only merged weights will do.
+"""
+
+import faulthandler
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from tasks.adapters.inference.batch_types import Answer, EngineSpec, Limits, OnAnswer, failed, finished, limits_of
+from tasks.core.chat.prefix_groups import group, next_prompt, shares
+from tasks.core.errors import DataError
+
+if TYPE_CHECKING:
+    from openvino_genai import ContinuousBatchingPipeline
+    from tokenizers import Tokenizer
+
+logger = logging.getLogger(__name__)
+
+STANDARD_ERROR = 2  # the descriptor: sys.stderr may be anything
+STILL_S = 300.0  # a step takes a second or two of processor time
+MAX_BATCHED_TOKENS = 512  # of one step; more was no faster
+
+
+@dataclass
+class _Request:
+    index: int
+    handle: Any
+    prompt_tokens: int
+    started: float
+    generated: list[int] = field(default_factory=list)
+
+
+def openvino_modules() -> tuple[ModuleType, ModuleType]:
+    """Import OpenVINO as if its telemetry package were missing: with it, every import is reported to its maker."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+    import openvino_genai
+
+    return openvino, openvino_genai
+
+
+def has_bf16() -> bool:
+    """Return whether the processor multiplies bfloat16 matrices itself."""
+    openvino, _ = openvino_modules()
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+class OpenVinoEngine:
+    """One pipeline in this process. Not for several threads at once."""
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self._spec = spec
+        self._tokenizer, self._end = load_fast_tokenizer(spec.tokenizer)
+        self._pipeline = self._open()
+        self._number = 0
+
+    def answer(self, prompts: Sequence[str], max_new_tokens: Limits, on_done: OnAnswer | None = None) -> list[Answer]:
+        """Answer `prompts`; at most `concurrency` are computed together, and the next enters when one is through."""
+        answers: dict[int, Answer] = {}
+
+        def keep(index: int, answer: Answer) -> None:
+            answers[index] = answer
+            if on_done:
+                on_done(index, answer)
+
+        limits = limits_of(max_new_tokens, prompts)
+        groups = [group(prompt) for prompt in prompts]
+        waiting = [index for share in shares(prompts, 1) for index in share]
+        running: list[_Request] = []
+        while waiting or running:
+            while waiting and len(running) < self._spec.concurrency:
+                index = waiting.pop(next_prompt(waiting, groups, {groups[request.index] for request in running}))
+                self._admit(index, prompts[index], limits[index], running, keep)
+            self._step(running, keep)
+        return [answers[index] for index in range(len(prompts))]
+
+    def _admit(self, index: int, prompt: str, max_new_tokens: int, running: list[_Request], keep: OnAnswer) -> None:
+        import numpy as np
+
+        openvino, openvino_genai = openvino_modules()
+
+        ids = self._tokenizer.encode(prompt, add_special_tokens=False).ids
+        config = openvino_genai.GenerationConfig(max_new_tokens=max_new_tokens, do_sample=False)
+        config.set_eos_token_id(self._end)
+        self._number += 1
+        try:
+            handle = self._pipeline.add_request(self._number, openvino.Tensor(np.array([ids], dtype=np.int64)), config)
+        except RuntimeError as error:
+            logger.warning("the engine refuses a prompt of %d tokens: %s", len(ids), first_line(error))
+            keep(index, failed("error", len(ids)))
+            return
+        running.append(_Request(index, handle, len(ids), time.monotonic()))
+
+    def _step(self, running: list[_Request], keep: OnAnswer) -> None:
+        """Compute one token of every running request; take out those that are through, too late or lost."""
+        if not running:
+            return
+        try:
+            with ended_when_still(STILL_S):
+                self._pipeline.step()
+        except RuntimeError as error:
+            logger.warning("the engine lost %d requests and starts anew: %s", len(running), first_line(error))
+            for request in running:
+                keep(request.index, failed("error", request.prompt_tokens, time.monotonic() - request.started))
+            running.clear()
+            self._pipeline = self._open()
+            return
+        for request in list(running):
+            answer = self._progress(request)
+            if answer:
+                running.remove(request)
+                keep(request.index, answer)
+
+    def _progress(self, request: _Request) -> Answer | None:
+        from openvino_genai import GenerationStatus
+
+        while request.handle.can_read():
+            for output in request.handle.read().values():
+                request.generated += output.generated_ids
+        seconds, status = time.monotonic() - request.started, request.handle.get_status()
+        if status == GenerationStatus.RUNNING:
+            if seconds < self._spec.timeout_s:
+                return None
+            request.handle.cancel()
+            return failed("timeout", request.prompt_tokens, seconds)
+        if status != GenerationStatus.FINISHED:  # IGNORED: it does not fit into the cache
+            return failed("error", request.prompt_tokens, seconds)
+        text = self._tokenizer.decode(request.generated, skip_special_tokens=True)
+        return finished(text, request.prompt_tokens, len(request.generated), seconds)
+
+    def _open(self) -> "ContinuousBatchingPipeline":
+        return open_pipeline(self._spec)
+
+
+def open_pipeline(spec: EngineSpec) -> "ContinuousBatchingPipeline":
+    """Return a pipeline with the model loaded, as evaluation and serving both use it."""
+    _, openvino_genai = openvino_modules()
+
+    scheduler = openvino_genai.SchedulerConfig()
+    scheduler.cache_size = spec.cache_gb
+    scheduler.max_num_seqs = spec.concurrency
+    scheduler.max_num_batched_tokens = MAX_BATCHED_TOKENS
+    scheduler.dynamic_split_fuse = True
+    scheduler.enable_prefix_caching = True
+    properties: dict[str, object] = {
+        "INFERENCE_NUM_THREADS": spec.threads,
+        "INFERENCE_PRECISION_HINT": spec.precision,
+        "ENABLE_CPU_PINNING": False,  # else every process sits on the same first core
+    }
+    if spec.precision == "f32":
+        properties["KV_CACHE_PRECISION"] = "f16"
+    return openvino_genai.ContinuousBatchingPipeline(str(spec.weights), scheduler, "CPU", properties)
+
+
+def load_fast_tokenizer(folder: Path) -> tuple["Tokenizer", int]:
+    """Return the fast tokenizer alone, without the seconds that importing transformers takes, and its end token."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    end = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))["eos_token"]
+    token = end if isinstance(end, str) else end["content"]
+    number = tokenizer.token_to_id(token)
+    if number is None:
+        raise DataError(
+            f"The tokenizer in {folder} does not know its own end token {token!r}: convert the model again."
+        )
+    return tokenizer, number
+
+
+@contextmanager
+def ended_when_still(seconds: float) -> Iterator[None]:
+    """End this process when the block takes longer than `seconds`: no Python code runs while the library hangs."""
+    faulthandler.dump_traceback_later(seconds, exit=True, file=STANDARD_ERROR)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]

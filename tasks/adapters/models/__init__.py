@@ -1,0 +1,1 @@
+"""Base models: resolve, convert, and their chat template."""

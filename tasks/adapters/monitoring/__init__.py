@@ -1,0 +1,1 @@
+"""Windows of served traffic as tables, drift as pages and pictures (Evidently, matplotlib)."""

@@ -1,0 +1,105 @@
+"""The drift page: verdict, what to do and the evidence, as one HTML file for a person (jinja2, inline SVG).
+
+The page needs nothing from anywhere. Texts on it come from the records, which are redacted.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from markupsafe import Markup
+
+from tasks.adapters.html_page import render_page
+from tasks.adapters.monitoring.drift_pictures import categories, numbers, question_map
+from tasks.core.digests import short
+from tasks.core.monitoring.drift import ColumnFinding
+from tasks.core.monitoring.window_verdict import Part, Watch
+from tasks.core.wording import label, points
+
+TEMPLATE = Path(__file__).with_name("drift_page.html.j2")
+MAX_TEXT = 300
+EMBEDDING = "question_embedding"
+COLOURS = {
+    "NONE": {"strong": "#1b7f4d", "tint": "#eef8f2"},
+    "SUSPECTED": {"strong": "#8a5a00", "tint": "#fff8e9"},
+    "CONFIRMED": {"strong": "#b3261e", "tint": "#fdf1f0"},
+    "TOO_FEW_ROWS": {"strong": "#475063", "tint": "#eef1f5"},
+}
+ANNOUNCEMENTS = {
+    "NONE": "The traffic is as it was",
+    "SUSPECTED": "The traffic may have changed",
+    "CONFIRMED": "The traffic has changed",
+    "TOO_FEW_ROWS": "Not decided: too little traffic",
+}
+COMPARISONS = {
+    "evaluation": "Compared with the questions and answers on which this version was measured; latency and cost with "
+    "its first served answers.",
+    "served": "Compared with the first answers that this version served.",
+    "nothing": "There is nothing to compare with yet.",
+}
+ORDER = ("steady", "unmeasured", "suspected", "confirmed")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The tables behind a verdict. `apart`: reference of single columns, where it is another."""
+
+    reference: pl.DataFrame
+    window: pl.DataFrame
+    apart: Mapping[str, pl.DataFrame]
+    examples: int
+
+
+def render(watch: Watch, picture: Picture) -> str:
+    """Return the page."""
+    drifted = [row for part in watch.parts for row in part.cluster.rows]
+    return render_page(
+        TEMPLATE,
+        watch=watch,
+        model=short(watch.model),
+        announcement=ANNOUNCEMENTS[watch.drift.outcome],
+        colours=COLOURS[watch.drift.outcome],
+        comparison=COMPARISONS[watch.compared_with],
+        nothing="Nothing." if watch.drift.outcome in ("NONE", "TOO_FEW_ROWS") else "No part of the window stands out.",
+        parts=[_part(part, picture) for part in watch.parts],
+        rows=list(_rows(watch, picture)),
+        map=question_map(picture.reference[EMBEDDING], picture.window[EMBEDDING], drifted),
+        points=points,
+    )
+
+
+def _part(part: Part, picture: Picture) -> dict[str, object]:
+    rows = picture.window[part.cluster.rows].select("question", "answer")
+    some = rows.unique("question", keep="first", maintain_order=True).head(picture.examples)
+    examples = [{"question": _cut(question), "answer": _cut(answer)} for question, answer in some.iter_rows()]
+    return {"cluster": part.cluster, "recommendation": part.recommendation, "examples": examples}
+
+
+def _rows(watch: Watch, picture: Picture) -> Iterator[dict[str, object]]:
+    """Yield a row a column: its tests in words, its picture, its worst state."""
+    by_column: dict[str, list[ColumnFinding]] = {}
+    for found in watch.drift.findings:
+        by_column.setdefault(found.column, []).append(found)
+    for name, findings in by_column.items():
+        yield {
+            "label": label(name),
+            "sentences": [finding.sentence for finding in findings],
+            "state": max((finding.state for finding in findings), key=ORDER.index),
+            "picture": _picture(name, findings[0].kind, picture),
+        }
+
+
+def _picture(name: str, kind: str, picture: Picture) -> Markup:
+    if kind == "embedding":
+        return Markup("<small>See the map below.</small>")
+    reference = picture.apart.get(name, picture.reference)
+    if name not in reference.columns or name not in picture.window.columns:
+        return Markup("")
+    draw = numbers if kind == "number" else categories
+    return draw(reference[name], picture.window[name])
+
+
+def _cut(text: str) -> str:
+    text = " ".join(text.split()) or "(nothing)"
+    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT].rsplit(" ", 1)[0] + " …"

@@ -1,0 +1,68 @@
+"""The monitor's memory in the store: what was said of each window of a version, and its first served answers.
+
+Writes `monitor/<model>/00000001.json` and its page `.html`, and `monitor/<model>/served.parquet`, by put-if-absent: of
+two monitors that watch the same version at once, one has the next window and the other is told. A page is written
+before its verdict, so that a verdict always has one. Caveat: nothing is deleted; a window is some 10 kB.
+"""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tasks.adapters.storage.object_store import FolderStore, Store
+from tasks.core.errors import DataError, ExternalError
+from tasks.core.monitoring.window_verdict import Watch
+
+VERDICT, PAGE = ".json", ".html"
+
+
+class WatchLog:
+    """The windows of one model version."""
+
+    def __init__(self, store: Store, model: str) -> None:
+        self._store, self._prefix = store, f"monitor/{model}/"
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of the windows there are, in order."""
+        stems = (key.removeprefix(self._prefix).removesuffix(VERDICT) for key in self._store.list(self._prefix))
+        return sorted(int(stem) for stem in stems if stem.isdecimal())
+
+    def last(self, most: int) -> list[Watch]:
+        """Return the newest `most` verdicts, the latest last."""
+        return [self.read(number) for number in self.numbers()[-most:]]
+
+    def read(self, number: int) -> Watch:
+        """Return a window's verdict. Raises DataError where it is damaged."""
+        key = self._key(number, VERDICT)
+        try:
+            return Watch.model_validate_json(self._store.get(key) or b"")
+        except ValidationError:
+            raise DataError(
+                f"{self._store.address}/{key} is damaged: restore it from a backup, or delete it."
+            ) from None
+
+    def append(self, watch: Watch, page: str) -> None:
+        """Keep the verdict and its page. Raises ExternalError where another monitor kept that window first."""
+        assert watch.number is not None
+        self._store.put_if_absent(self._key(watch.number, PAGE), page.encode("utf-8"))
+        data = watch.model_dump_json().encode("utf-8")
+        if not self._store.put_if_absent(self._key(watch.number, VERDICT), data):
+            raise ExternalError("Another monitor has judged this window meanwhile: let one alone watch a store.")
+
+    def page_address(self, number: int) -> str:
+        """Return where a person finds the page of a window."""
+        key = self._key(number, PAGE)
+        if isinstance(self._store, FolderStore):
+            return (self._store.root / key).absolute().as_uri()
+        return f"{self._store.address}/{key}"
+
+    def keep_served(self, window: Path) -> None:
+        """Keep a window as the version's first served answers, unless there are some."""
+        self._store.put_if_absent(f"{self._prefix}served.parquet", window.read_bytes())
+
+    def served(self, path: Path) -> bool:
+        """Copy the first served answers to `path`; False where there are none yet."""
+        return self._store.download(f"{self._prefix}served.parquet", path)
+
+    def _key(self, number: int, suffix: str) -> str:
+        return f"{self._prefix}{number:08d}{suffix}"

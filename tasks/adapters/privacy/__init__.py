@@ -1,0 +1,1 @@
+"""The redactor with its name model (spaCy) and lists of names."""

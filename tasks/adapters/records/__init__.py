@@ -1,0 +1,1 @@
+"""Where served answers and feedback are kept."""

@@ -1,0 +1,61 @@
+"""What the ledger knows about a model version: its newest verdict, the run behind it, and earlier looks at its items.
+
+Reads the ledger from its newest entry back, so that recent questions are cheap however long the ledger is.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tasks.adapters.release.ledger import Ledger
+from tasks.core.release.ledger import Entry
+from tasks.core.release.lineage import RunFacts, VerdictFacts
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A verdict with its ledger entry."""
+
+    entry: Entry
+    facts: VerdictFacts
+
+
+def newest_first(ledger: Ledger) -> Iterator[Entry]:
+    """Yield the entries from the newest back to the first."""
+    newest = ledger.newest()
+    for number in range(newest.number if newest else 0, 0, -1):
+        yield ledger.read(number)
+
+
+def verdicts(ledger: Ledger) -> Iterator[Recorded]:
+    """Yield the verdicts, newest first."""
+    for entry in newest_first(ledger):
+        if entry.kind == "verdict":
+            yield recorded(entry)
+
+
+def recorded(entry: Entry) -> Recorded:
+    """Return a `verdict` entry with its facts."""
+    return Recorded(entry, VerdictFacts.model_validate(entry.content))
+
+
+def verdict_on(ledger: Ledger, model: str) -> Recorded | None:
+    """Return the newest verdict on a version, or None."""
+    return next((found for found in verdicts(ledger) if found.facts.candidate == model), None)
+
+
+def run_behind(ledger: Ledger, facts: VerdictFacts) -> RunFacts:
+    """Return the run that a verdict names."""
+    return RunFacts.model_validate(ledger.read(facts.run_number).content)
+
+
+def run_of(ledger: Ledger, model: str) -> RunFacts | None:
+    """Return the newest run that made or measured a version, or None."""
+    for entry in newest_first(ledger):
+        if entry.kind == "run" and entry.content.get("candidate") == model:
+            return RunFacts.model_validate(entry.content)
+    return None
+
+
+def earlier_looks(ledger: Ledger, items: str) -> int:
+    """Return how many verdicts rest on the evaluation items with this digest."""
+    return next((found.facts.looks for found in verdicts(ledger) if found.facts.items == items), 0)

@@ -1,0 +1,211 @@
+"""Rollouts, rollbacks and running gateways, as the store has them.
+
+Reads and writes `rollouts/current.json` (the newest rollout), `gateways/<name>.json` (what a gateway tells of
+itself); moves the champion pointer through the registry. The ledger is written first and
+decides: how a rollout ended is one entry with a key of its own, so that of two who end it at once one wins and the
+other follows, and a killed process is completed by whoever tries the same next. Caveat: gateways that share a store
+each decide from their own answers; the first to decide moves the step for all.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from tasks.adapters.release.ledger_queries import newest_first
+from tasks.adapters.release.registry import Move, Registry, SupersededError
+from tasks.adapters.system.clock import now_text
+from tasks.core.digests import canonical, short
+from tasks.core.errors import ConfigError, DataError
+from tasks.core.release.ledger import Entry
+from tasks.core.release.lineage import Pointer
+from tasks.core.rollout.decision import RolloutDecision
+from tasks.core.rollout.plan import DeployConfig, Heartbeat, RolloutDocument, RolloutState, version_before
+
+logger = logging.getLogger(__name__)
+
+ROLLOUT = "rollouts/current.json"
+
+
+class Deployments:
+    """How versions come to serve from one store."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self._store, self._ledger = registry.store, registry.ledger
+        self._beats: dict[str, bytes] = {}
+
+    def rollout(self) -> RolloutDocument | None:
+        """Return the newest rollout, running or over, or None. Raises DataError for a damaged document."""
+        return self._read()[1]
+
+    def announce(
+        self, candidate: str, config: DeployConfig, *, reason: str, by: str, key: str = ""
+    ) -> RolloutDocument | None:
+        """Let gateways bring the version to serve by the configured strategy.
+
+        Return the rollout, or None where the champion pointer moved at once. The same `key` announces once, however
+        often it is repeated. Raises ConfigError for the version that serves already.
+        """
+        at, pointer = now_text(), self.registry.pointer("champion")
+        champion = pointer.model if pointer else None
+        self.registry.manifest(candidate)
+        if champion == candidate:
+            raise ConfigError(f"Model {short(candidate)} is the champion already: there is nothing to roll out.")
+        content = {"what": "announced", "strategy": config.strategy, "candidate": candidate, "champion": champion}
+        key = f"rollout:{key or f'{candidate}:{at}'}"
+        entry = self._ledger.append("rollout", key, {**content, "reason": reason, "by": by}, at=at)
+        data, current = self._read()
+        if config.strategy == "all_at_once":
+            self._supersede(current, "another version was made the champion", by)
+            self.registry.move(Move("champion", candidate, entry, at, by), expected={champion})
+            return None
+        if current is not None and current.entry_number >= entry.number:
+            return current  # announced before, by this key or by a later one
+        self._supersede(current, f"a rollout of {short(candidate)} was announced", by)
+        rollout = RolloutDocument(
+            id=entry.digest[:12],
+            entry=entry.digest,
+            entry_number=entry.number,
+            strategy=config.strategy,
+            candidate=candidate,
+            champion=champion,
+            shares=config.steps(),
+            steps=[at],
+            rule=config.rule,
+            slow_s=config.slow_s,
+            by=by,
+            reason=reason,
+        )
+        data, current = self._read()
+        if not self._store.compare_and_swap(ROLLOUT, data, _bytes(rollout)):
+            return self.announce(candidate, config, reason=reason, by=by, key=key.removeprefix("rollout:"))
+        return rollout
+
+    def advance(self, rollout: RolloutDocument, decision: RolloutDecision, by: str) -> RolloutDocument:
+        """Go to the next share, and return the rollout as it is then."""
+        number, at = len(rollout.steps) + 1, now_text()
+        later = rollout.model_copy(update={"steps": [*rollout.steps, at]})
+        self._note(rollout, f"step:{number}", "advanced", {"share": later.share, "by": by, **_evidence(decision)})
+        return self._swap(rollout, later)
+
+    def end(
+        self,
+        rollout: RolloutDocument,
+        state: RolloutState,
+        reason: str,
+        by: str,
+        decision: RolloutDecision | None = None,
+    ) -> RolloutDocument:
+        """End the rollout, unless somebody has, and return it as it ended; `finished` moves the champion pointer."""
+        entry = self._note(rollout, "end", state, {"reason": reason, "by": by, **_evidence(decision)})
+        ended: dict[str, object] = {"state": entry.content["what"], "ending": entry.content["reason"]}
+        if ended["state"] == "finished":
+            try:
+                move = Move("champion", rollout.candidate, entry, entry.at, by)
+                self.registry.move(move, expected={rollout.champion})
+            except SupersededError as error:
+                ended = {"state": "superseded", "ending": str(error)}
+        return self._swap(rollout, rollout.model_copy(update={**ended, "ended_at": entry.at}))
+
+    def roll_back(self, to: str | None, reason: str, by: str) -> Pointer:
+        """Move the champion pointer to `to`, or to what served before; return where it stands then.
+
+        Raises ConfigError where there is nothing to go back to, SupersededError where the pointer moved meanwhile.
+        """
+        pointer = self.registry.pointer("champion")
+        if pointer is None:
+            raise ConfigError(f"The store {self._store.address} has no champion yet: there is nothing to roll back.")
+        target = to or self.before(pointer)
+        if target is None:
+            raise ConfigError(
+                f"Before {short(pointer.model)} no version served, only the base model: name one with --to VERSION."
+            )
+        if target == pointer.model:
+            raise ConfigError(f"Model {short(target)} is the champion already: name another with --to VERSION.")
+        self.registry.manifest(target)
+        content = {"from": pointer.model, "to": target, "reason": reason, "by": by}
+        entry = self._ledger.append("rollback", f"rollback:{pointer.entry}:{target}", content, at=now_text())
+        self.registry.move(Move("champion", target, entry, now_text(), by), expected={pointer.model})
+        self._supersede(self.rollout(), f"the champion was rolled back: {reason}", by)
+        moved = self.registry.pointer("champion")
+        assert moved is not None
+        return moved
+
+    def refuse(self, pointer: Pointer, reason: str, by: str) -> Pointer | None:
+        """Undo a move whose version could not come to serve; None where before it there was only the base model."""
+        content = {"from": pointer.model, "to": pointer.previous, "reason": reason, "by": by}
+        key = f"rollback:{pointer.entry}:{pointer.previous or 'base'}"
+        entry = self._ledger.append("rollback", key, content, at=now_text())
+        if pointer.previous is None:
+            return None
+        try:
+            move = Move("champion", pointer.previous, entry, now_text(), by)
+            self.registry.move(move, expected={pointer.model})
+        except SupersededError:
+            logger.info("another version was made the champion meanwhile")
+        return self.registry.pointer("champion")
+
+    def before(self, pointer: Pointer) -> str | None:
+        """Return the version that served before the champion first came to serve."""
+        return version_before(self._moves(), pointer.model)
+
+    def beat(self, heartbeat: Heartbeat) -> None:
+        """Tell that a gateway runs, and what it serves."""
+        key, data = f"gateways/{heartbeat.gateway}.json", canonical(heartbeat.model_dump(mode="json"))
+        if not self._store.compare_and_swap(key, self._beats.get(key), data):
+            self._store.compare_and_swap(key, self._store.get(key), data)
+        self._beats[key] = data
+
+    def gateways(self, now: datetime) -> list[Heartbeat]:
+        """Return the gateways that run."""
+        found = [self._store.get(key) for key in self._store.list("gateways/")]
+        beats = [Heartbeat.model_validate_json(data) for data in found if data]
+        return [beat for beat in beats if beat.is_alive(now)]
+
+    def _moves(self) -> Iterator[tuple[str, str | None, bool]]:
+        for entry in newest_first(self._ledger):
+            if entry.kind == "pointer" and entry.content.get("name") == "champion":
+                pointer = Pointer.model_validate(entry.content)
+                cause = self._ledger.read(pointer.entry_number)
+                yield pointer.model, pointer.previous, cause.kind == "rollback"
+
+    def _supersede(self, rollout: RolloutDocument | None, reason: str, by: str) -> None:
+        if rollout is not None and rollout.is_running:
+            self.end(rollout, "superseded", reason, by)
+
+    def _note(self, rollout: RolloutDocument, key: str, what: str, more: Mapping[str, object]) -> Entry:
+        content = {
+            "what": what,
+            "rollout": rollout.id,
+            "strategy": rollout.strategy,
+            "candidate": rollout.candidate,
+            "champion": rollout.champion,
+            **more,
+        }
+        return self._ledger.append("rollout", f"rollout:{rollout.id}:{key}", content, at=now_text())
+
+    def _swap(self, before: RolloutDocument, after: RolloutDocument) -> RolloutDocument:
+        """Put the later document in the place of the earlier one, unless it is later already; return what is there."""
+        data, current = self._read()
+        if current != before:
+            return current or after
+        if self._store.compare_and_swap(ROLLOUT, data, _bytes(after)):
+            return after
+        return self.rollout() or after
+
+    def _read(self) -> tuple[bytes | None, RolloutDocument | None]:
+        data = self._store.get(ROLLOUT)
+        try:
+            return data, None if data is None else RolloutDocument.model_validate_json(data)
+        except ValidationError:
+            raise DataError(f"{self._store.address}/{ROLLOUT} is damaged: restore it from a backup.") from None
+
+
+def _evidence(decision: RolloutDecision | None) -> dict[str, object]:
+    return {} if decision is None else {"decision": decision.model_dump(mode="json")}
+
+
+def _bytes(rollout: RolloutDocument) -> bytes:
+    return canonical(rollout.model_dump(mode="json"))

@@ -1,0 +1,1 @@
+"""The embedder and the index of passages."""

@@ -1,0 +1,1 @@
+"""Files, tables and objects: the local disk and S3."""

@@ -1,0 +1,1 @@
+"""This machine and its tools: processes, DVC, git, the console, health checks."""

@@ -1,0 +1,1 @@
+"""The prompt, the sentence of abstention, and requests that share a beginning."""

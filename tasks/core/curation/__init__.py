@@ -1,0 +1,1 @@
+"""Rules of curation: quality, language, near duplicates, contamination, the split."""

@@ -1,0 +1,1 @@
+"""Scores of answers, their summary, and which judge may give them."""

@@ -1,0 +1,68 @@
+"""What drift watches of an answer, as one row: here of one of the evaluation, in `served_traffic` of a served one.
+
+Quality is 1 for an answer that is complete, grounded and given, 0 for any other. It needs no reference, so that an
+answer of the evaluation and one of last night are measured alike. What is not known is missing. Pure. Caveat: a
+question that ought to be declined counts as badly answered on both sides; what is compared is their shares.
+"""
+
+from typing import TypedDict
+
+from tasks.core.evaluation.measurements import OK, Item, Reply
+
+
+class TrafficRow(TypedDict):
+    """A row of a window or a reference, the embedding of its question aside."""
+
+    answer_id: str
+    at: str
+    key_id: str | None
+    question: str
+    answer: str
+    question_length: int
+    retrieval_score: float | None
+    """Likeness of the best document found."""
+    answer_length: int | None
+    abstained: bool | None
+    ungrounded: bool | None
+    quality: bool | None
+    latency_s: float | None
+    cost: float | None
+    """Processor seconds."""
+
+
+def exam_row(
+    item: Item,
+    reply: Reply,
+    *,
+    retrieval: float | None,
+    abstained: bool | None,
+    ungrounded: bool | None,
+    most_tokens: int,
+) -> TrafficRow:
+    """Return the row of an answer of the evaluation, which knows no time and no cost of serving.
+
+    `most_tokens`: length at which it was cut off.
+    """
+    is_whole = reply.status == OK
+    return TrafficRow(
+        answer_id=item.id,
+        at="",
+        key_id=None,
+        question=item.question,
+        answer=reply.text if is_whole else "",
+        question_length=len(item.question),
+        retrieval_score=None if retrieval is None else round(retrieval, 4),
+        answer_length=len(reply.text) if is_whole else None,
+        abstained=abstained,
+        ungrounded=ungrounded,
+        quality=is_good(is_whole and reply.completion_tokens < most_tokens, abstained, ungrounded),
+        latency_s=None,
+        cost=None,
+    )
+
+
+def is_good(is_complete: bool, abstained: bool | None, ungrounded: bool | None) -> bool | None:
+    """Return the quality of an answer; None where nothing speaks against it but not all was looked at."""
+    if not is_complete or abstained or ungrounded:
+        return False
+    return None if abstained is None or ungrounded is None else True

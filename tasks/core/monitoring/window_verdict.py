@@ -1,0 +1,140 @@
+"""What the monitor says of a window in the end: drift, its parts, the fall of quality, and whether it matters. Pure.
+
+Drift matters where it is confirmed, whatever a single window seems to ask for. Parts are looked for only in a window
+that is at least suspected, so that the budget for false alarms holds for them too.
+"""
+
+from typing import Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from tasks.core.monitoring.drift import DriftVerdict
+from tasks.core.monitoring.triage import Cluster
+from tasks.core.wording import points
+
+Severity = Literal["none", "low", "medium", "high"]
+ComparedWith = Literal["evaluation", "served", "nothing"]
+WORK = ("add_documents", "retrain")
+ADVICE = {
+    "ignore": "Nothing needs to be done.",
+    "fix_prompt": "Change the prompt: the documents are found, and the model declines all the same.",
+    "add_documents": "Add documents.",
+    "label": "Label answers.",
+    "retrain": "Retrain: the documents are found, and the answers are worse.",
+}
+
+
+class Offer(BaseModel):
+    """Documents that could be added: installed packages, or places of files."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    packages: list[str] = []
+    paths: list[str] = []
+
+    @property
+    def words(self) -> str:
+        return ", ".join([*self.packages, *self.paths])
+
+
+class Part(BaseModel):
+    """A drifted part of the window, and what would help."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cluster: Cluster
+    offers: list[Offer]
+    """Documents that hold its missing terms."""
+
+    @property
+    def recommendation(self) -> str:
+        found = self.cluster
+        if found.advice == "add_documents" and self.offers:
+            return f"Add documents: {'; '.join(offer.words for offer in self.offers)}."
+        if found.advice == "add_documents":
+            return f"Add documents about {', '.join(found.missing_terms) or found.name}; none on offer holds them."
+        if found.advice == "label" and found.label_rows:
+            return f"Label {len(found.label_rows)} answers: `ratchet review` has them."
+        return ADVICE[found.advice]
+
+
+class Quality(BaseModel):
+    """Share of good answers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    before: float | None
+    now: float | None
+    has_fallen: bool
+    """The change is confirmed, and it is a fall."""
+
+
+class Watch(BaseModel):
+    """The verdict on one window of one model version."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    model: str
+    since: str
+    until: str
+    number: int | None
+    """Of the window in the version's history; None: a look that is not kept."""
+    compared_with: ComparedWith
+    drift: DriftVerdict
+    quality: Quality
+    parts: list[Part]
+    drifted: list[str] = []
+    """Ids of the answers in these parts."""
+
+    @property
+    def matters(self) -> bool:
+        return self.drift.outcome == "CONFIRMED"
+
+    @property
+    def asks_for_work(self) -> bool:
+        return any(part.cluster.advice in WORK for part in self.parts)
+
+    @property
+    def severity(self) -> Severity:
+        if self.matters and (self.quality.has_fallen or self.asks_for_work):
+            return "high"
+        by_outcome: dict[str, Severity] = {"CONFIRMED": "medium", "SUSPECTED": "low"}
+        return by_outcome.get(self.drift.outcome, "none")
+
+    def wanted(self) -> Offer:
+        """Return all documents that its parts ask for."""
+        chosen = [offer for part in self.parts if part.cluster.advice == "add_documents" for offer in part.offers]
+        return Offer(
+            packages=list(dict.fromkeys(name for offer in chosen for name in offer.packages)),
+            paths=list(dict.fromkeys(path for offer in chosen for path in offer.paths)),
+        )
+
+    def lines(self) -> list[str]:
+        """Return the verdict as a terminal shows it."""
+        text = [f"{self.drift.outcome}: {self.drift.headline}"]
+        text += [f"  - {reason}" for reason in self.drift.reasons if reason != self.drift.headline]
+        if self.quality.has_fallen:
+            text.append(f"  Good answers fell from {points(self.quality.before)} to {points(self.quality.now)} of 100.")
+        for part in self.parts:
+            found = part.cluster
+            text.append(f"  {found.name}: {found.size} answers, {points(found.share)} % of the window")
+            text += [f"      {line}" for line in found.evidence]
+            text.append(f"      {part.recommendation}")
+        return text
+
+
+def quality_of(reference: pl.DataFrame, window: pl.DataFrame, verdict: DriftVerdict) -> Quality:
+    """Return how good answers were and are."""
+    before, now = (_share(table["quality"]) for table in (reference, window))
+    is_confirmed = any(
+        found.column == "quality" and found.aspect == "values" and found.state == "confirmed"
+        for found in verdict.findings
+    )
+    has_fallen = is_confirmed and before is not None and now is not None and now < before
+    return Quality(before=before, now=now, has_fallen=has_fallen)
+
+
+def _share(quality: pl.Series) -> float | None:
+    known = quality.drop_nulls()
+    return float(known.sum()) / known.len() if known.len() else None

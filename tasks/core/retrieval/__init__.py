@@ -1,0 +1,1 @@
+"""Passages, terms, the fusion of rankings, and how well retrieval does."""

@@ -1,0 +1,1 @@
+"""What a source can be, and how its formats are read: markup, docstrings, chats."""

@@ -1,0 +1,1 @@
+"""Training examples, how they are packed, and the learning rate over the steps."""

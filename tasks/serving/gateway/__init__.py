@@ -1,0 +1,1 @@
+"""A request's way: admission, routing, retrieval, the answer, metrics."""

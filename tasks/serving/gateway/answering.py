@@ -1,0 +1,153 @@
+"""One question, one answer: search the model's index, render its prompt, let the engine write, look at what it wrote.
+
+The question is the last turn of the user and the prompt is the one the model was trained with, so earlier turns and a
+client's system prompt are not shown to it. Text is given out stripped, as evaluation reads it.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+from tasks.adapters.inference.stream_engine import Ask
+from tasks.core.chat import prompt
+from tasks.core.chat.abstention import is_abstention
+from tasks.core.evaluation.grounding import ungrounded_terms
+from tasks.core.retrieval.passages import Passage
+from tasks.serving.gateway.answer_cache import AnswerCache, cache_key
+from tasks.serving.gateway.served_model import ServedModel
+from tasks.serving.protocol.openai_schema import Citation
+
+Emit = Callable[[str], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question and how it is to be answered."""
+
+    question: str
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+
+    def parameters(self) -> dict[str, float | int | None]:
+        """Return what decides the answer beside model and question."""
+        names = ("max_tokens", "temperature", "top_p", "seed")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(slots=True)
+class Draft:
+    """An answer as far as it has come; whole when it has a finish reason. Times are of the monotonic clock.
+
+    It grows in place, a copy for each token costs a twentieth of the request; once whole it stays as it is.
+    """
+
+    citations: tuple[Citation, ...] = ()
+    text: str = ""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cpu_s: float | None = None
+    first_at: float | None = None
+    finish_reason: str | None = None
+    ungrounded: tuple[str, ...] | None = None
+    is_cached: bool = False
+
+    @property
+    def abstained(self) -> bool | None:
+        """Whether it says that there is no answer; None while it is not whole."""
+        return is_abstention(self.text) if self.finish_reason else None
+
+    @property
+    def cited(self) -> list[Citation]:
+        """The passages behind it: none where it is_abstention."""
+        return [] if self.abstained else list(self.citations)
+
+
+@dataclass
+class Answering:
+    """Work on one answer; `draft` says how far it has come, also after an error."""
+
+    model: ServedModel
+    asked: Asked
+    cache: AnswerCache[Draft]
+    on_lookup: Callable[[bool], None]
+    draft: Draft = field(default_factory=Draft)
+
+    async def run(self, emit: Emit) -> Draft:
+        """Answer, giving each piece of text to `emit`. Raises what search and engine raise."""
+        kept = self._kept()
+        if kept is not None:
+            self.draft = replace(kept, is_cached=True, cpu_s=None, first_at=time.monotonic())
+            await emit(kept.text)
+            return self.draft
+        found = await self.model.search.find(self.asked.question)
+        self.draft.citations = tuple(self._cite(passage, score) for passage, score in found)
+        context = [passage.text for passage, _ in found]
+        await self._write(prompt.render(context, self.asked.question), emit)
+        terms = ungrounded_terms(self.draft.text, prompt.SEPARATOR.join(context), self.asked.question)
+        self.draft.ungrounded = tuple(terms)
+        if self._is_kept:
+            self.cache.put(self._key, self.draft)
+        return self.draft
+
+    async def _write(self, messages: list[dict[str, str]], emit: Emit) -> None:
+        asked, draft, strip = self.asked, self.draft, Stripper()
+        ask = Ask(messages, asked.max_tokens, asked.temperature, asked.top_p, asked.seed)
+        async with aclosing(self.model.engine.stream(ask)) as pieces:
+            async for piece in pieces:
+                text = strip.feed(piece.text)
+                draft.prompt_tokens, draft.completion_tokens = piece.prompt_tokens, piece.completion_tokens
+                draft.cpu_s, draft.finish_reason = piece.cpu_s, piece.finish_reason
+                if text:
+                    draft.text += text
+                    draft.first_at = draft.first_at or time.monotonic()
+                    await emit(text)
+
+    def _cite(self, passage: Passage, score: float) -> Citation:
+        return Citation(
+            document_id=passage.document_id,
+            passage_id=passage.id,
+            title=self.model.titles.get(passage.document_id, ""),
+            text=passage.text,
+            score=round(score, 4),
+        )
+
+    def _kept(self) -> Draft | None:
+        if not self._is_kept:
+            return None
+        kept = self.cache.get(self._key)
+        self.on_lookup(kept is not None)
+        return kept
+
+    @property
+    def _is_kept(self) -> bool:
+        """Whether the answer is the same at every time, and there is room for it."""
+        return self.cache.is_on and self.asked.temperature == 0
+
+    @property
+    def _key(self) -> str:
+        return cache_key(
+            model=self.model.digest,
+            index=self.model.index_version,
+            prompt=self.model.prompt_digest,
+            engine=self.model.engine.name,
+            parameters=self.asked.parameters(),
+            question=self.asked.question,
+        )
+
+
+class Stripper:
+    """Takes the whitespace off both ends of a text that comes in pieces."""
+
+    def __init__(self) -> None:
+        self._held, self._has_begun = "", False
+
+    def feed(self, text: str) -> str:
+        """Return what can be shown of the text so far: whitespace waits for what follows it."""
+        text = self._held + text if self._has_begun else text.lstrip()
+        shown = text.rstrip()
+        self._held = text[len(shown) :]
+        self._has_begun |= bool(shown)
+        return shown

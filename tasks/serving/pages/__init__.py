@@ -1,0 +1,1 @@
+"""The gateway's HTML pages: dashboard, review, release notes, drift reports."""

@@ -1,0 +1,1 @@
+"""Write served answers down, redacted; review them."""

@@ -1,0 +1,264 @@
+"""The recorder: answers are written down without a request ever waiting for it, or failing by it.
+
+`record` puts an answer into a bounded queue and returns. One thread redacts what is in the queue, all at once, and
+appends it to the journal of the hour, flushed to the disk: a crash loses at most what was recorded in the last second.
+Another turns finished journals into Parquet, those of a killed process too, and tries again while the store is out of
+reach. What could not be written is counted. Nothing reaches the disk unredacted: a record that cannot be redacted is
+not written.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tasks.adapters.privacy.redactor import make_redactor
+from tasks.adapters.records.answer_log import (
+    Journal,
+    RecordPlace,
+    find_record,
+    journals,
+    line_of,
+    rotate,
+    start_of_hour,
+)
+from tasks.adapters.storage.object_store import open_store
+from tasks.adapters.storage.secret_key import pseudonym_key
+from tasks.core.errors import RatchetError
+from tasks.core.privacy.record_redaction import Recogniser, redact_answers
+from tasks.core.privacy.redaction import Redactor
+from tasks.core.records.answer import AnswerRecord
+from tasks.runner import find_stage, load_config
+from tasks.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+JOURNALS = "journal"  # below `home`
+FLUSH_EVERY_S = 0.6  # a batch costs the detectors' 6 ms, however few its records
+ROTATE_EVERY_S = 60.0
+MAX_RECORDS = 20_000
+MAX_CHARS = 64_000_000
+BATCH = 512
+FIND_WAIT_S = 2.0
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the answers so far, for /metrics."""
+
+    recorded: int = 0
+    """On disk."""
+    dropped: int = 0
+    """Not taken: the queue was full or closed."""
+    failed: int = 0
+    """Taken, but could not be redacted or written."""
+    pending: int = 0
+    """In memory."""
+    rotated: int = 0
+    """Journals that became Parquet files."""
+    delayed: int = 0
+    """Attempts to do so that did not work out; the journal stays for the next one."""
+
+
+def record_place(settings: Settings) -> RecordPlace:
+    """Return where this checkout's gateway keeps its records."""
+    return RecordPlace(settings.home / JOURNALS, open_store(settings.records_url, settings.s3_endpoint_url))
+
+
+def redactor_of(settings: Settings) -> Redactor:
+    """Return the redactor that `redact` uses here: the same key, the same classes of your own (configs/curate)."""
+    config = load_config(find_stage("curate.redact")).model_dump()
+    return make_redactor(pseudonym_key(settings.pseudonym_key, settings.home), config["extra_patterns"])
+
+
+def open_recorder(settings: Settings) -> "Recorder":
+    """Return a recorder for this checkout, already at work."""
+    return Recorder(record_place(settings), redactor_of(settings))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Recorder:
+    """Writes answers down in the background, from its making to `close`."""
+
+    def __init__(
+        self,
+        place: RecordPlace,
+        redactor: Redactor,
+        *,
+        recogniser: Recogniser | None = None,
+        clock: Callable[[], datetime] = _now,
+        max_records: int = MAX_RECORDS,
+        max_chars: int = MAX_CHARS,
+    ) -> None:
+        self._place, self._redactor, self._recogniser, self._clock = place, redactor, recogniser, clock
+        self._max_records, self._max_chars = max_records, max_chars
+        self._queue: deque[AnswerRecord] = deque()
+        self._chars = self._taken = self._recorded = self._dropped = self._failed = self._rotated = self._delayed = 0
+        self._journal: Journal | None = None
+        self._state = threading.Condition()
+        self._closing, self._is_failing = False, False
+        self._write_now, self._rotate_now = threading.Event(), threading.Event()
+        self._writer = threading.Thread(target=self._write_until_closed, name="recorder", daemon=True)
+        self._rotator = threading.Thread(target=self._rotate_until_closed, name="record-rotation", daemon=True)
+        self._writer.start()
+        self._rotator.start()
+
+    def record(self, answer: AnswerRecord) -> None:
+        """Take the answer to be written soon. Returns at once and never raises; what does not fit is counted."""
+        try:
+            chars = _chars(answer)
+            with self._state:
+                if self._closing or len(self._queue) >= self._max_records or self._chars + chars > self._max_chars:
+                    self._dropped += 1
+                    return
+                self._queue.append(answer)
+                self._chars += chars
+                self._taken += 1
+        except Exception as error:
+            self._dropped += 1
+            logger.warning("an answer was not recorded (%s)", type(error).__name__)
+
+    @property
+    def counts(self) -> Counts:
+        with self._state:
+            return Counts(
+                recorded=self._recorded,
+                dropped=self._dropped,
+                failed=self._failed,
+                pending=self._taken - self._recorded - self._failed,
+                rotated=self._rotated,
+                delayed=self._delayed,
+            )
+
+    def flush(self, timeout_s: float = 10.0) -> bool:
+        """Wait until what was recorded before this call is on disk or counted as failed; False when time is up."""
+        with self._state:
+            taken = self._taken
+            self._write_now.set()
+            return self._state.wait_for(lambda: self._recorded + self._failed >= taken, timeout_s)
+
+    def find(self, answer_id: str) -> AnswerRecord | None:
+        """Return the record as written, without personal data, or None. Raises ExternalError, OSError."""
+        found = find_record(self._place, answer_id, self._clock())
+        if found is None and self.counts.pending and self.flush(FIND_WAIT_S):
+            found = find_record(self._place, answer_id, self._clock())
+        return found
+
+    def close(self, timeout_s: float = 20.0) -> bool:
+        """Take no more, write what is there, rotate; True when all is done. Call it once more to wait longer."""
+        with self._state:
+            self._closing = True
+        self._write_now.set()
+        end = time.monotonic() + timeout_s
+        self._writer.join(timeout_s)
+        self._rotate_now.set()
+        self._rotator.join(max(0.0, end - time.monotonic()))
+        return not self._writer.is_alive() and not self._rotator.is_alive()
+
+    def _write_until_closed(self) -> None:
+        while True:
+            self._write_now.wait(FLUSH_EVERY_S)
+            self._write_now.clear()
+            is_last = self._closing
+            self._write_what_is_there()
+            self._end_hour(is_last=is_last)
+            if is_last:
+                return
+
+    def _write_what_is_there(self) -> None:
+        """Write what is in the queue now, and not what comes meanwhile: one by one they would cost a batch each."""
+        for _ in range(-(-len(self._queue) // BATCH)):
+            self._write(self._take())
+
+    def _take(self) -> list[AnswerRecord]:
+        with self._state:
+            batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+            self._chars -= sum(map(_chars, batch))
+            return batch
+
+    def _write(self, batch: Sequence[AnswerRecord]) -> None:
+        written = 0
+        try:
+            lines = self._redacted(batch)
+            if lines:
+                self._append(b"".join(lines))
+            written = len(lines)
+            self._is_failing = False
+        except Exception as error:
+            self._note_failure(error)
+        with self._state:
+            self._recorded += written
+            self._failed += len(batch) - written
+            self._state.notify_all()
+
+    def _redacted(self, batch: Sequence[AnswerRecord]) -> list[bytes]:
+        """Return the lines of those that can be redacted; one that cannot be does not take the others with it."""
+        try:
+            return [line_of(answer) for answer in redact_answers(self._redactor, batch, self._recogniser)]
+        except Exception as error:
+            if len(batch) == 1:
+                logger.warning("an answer could not be redacted and was not written (%s)", type(error).__name__)
+                return []
+            return [line for answer in batch for line in self._redacted([answer])]
+
+    def _append(self, lines: bytes) -> None:
+        self._end_hour()
+        if self._journal is None:
+            self._journal = Journal(self._place.journals, self._clock())
+        try:
+            self._journal.append(lines)
+        except OSError:
+            if self._journal.is_torn:
+                self._seal()  # the next records get another file
+            raise
+
+    def _end_hour(self, *, is_last: bool = False) -> None:
+        if self._journal is not None and (is_last or self._journal.hour != start_of_hour(self._clock())):
+            self._seal()
+
+    def _seal(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+            self._rotate_now.set()
+
+    def _note_failure(self, error: Exception) -> None:
+        if not self._is_failing:  # said once, counted always
+            reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+            logger.error("answers cannot be recorded in %s: %s", self._place.journals, reason)
+        self._is_failing = True
+
+    def _rotate_until_closed(self) -> None:
+        while True:
+            is_last = self._closing and not self._writer.is_alive()
+            self._rotate_all()
+            if is_last:
+                return
+            self._rotate_now.wait(ROTATE_EVERY_S)
+            self._rotate_now.clear()
+
+    def _rotate_all(self) -> None:
+        """Rotate every journal that nobody holds; at the first that does not work out, leave the rest for later."""
+        try:
+            for path in journals(self._place):
+                if rotate(path, self._place) is not None:
+                    with self._state:
+                        self._rotated += 1
+        except Exception as error:
+            with self._state:
+                self._delayed += 1
+            logger.warning("rotation of records is delayed: %s", _sentence(error))
+
+
+def _sentence(error: Exception) -> str:
+    return str(error) if isinstance(error, RatchetError) else type(error).__name__
+
+
+def _chars(answer: AnswerRecord) -> int:
+    return len(answer.answer) + sum(len(text) for message in answer.messages for text in message.values())

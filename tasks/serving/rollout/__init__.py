@@ -1,0 +1,1 @@
+"""The gateway follows the store: champion, candidate of a rollout, shadow answers."""

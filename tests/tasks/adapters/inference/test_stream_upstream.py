@@ -1,0 +1,234 @@
+"""Against a real HTTP server on loopback that behaves as vLLM's API does."""
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.adapters.inference.stream_engine import Ask, EngineLostError, Piece, PromptRefusedError
+from tasks.adapters.inference.stream_upstream import Upstream, UpstreamEngine
+from tasks.core.errors import ConfigError
+
+ASK = Ask([{"role": "user", "content": "hello"}], 8, seed=3)
+
+
+class VllmStub:
+    """Keeps connections open; `fault` is how it misbehaves."""
+
+    def __init__(self) -> None:
+        self.models = ["base"]
+        self.bodies: list[dict[str, Any]] = []
+        self.fault: str | None = None
+        self.hung_up = threading.Event()
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        stub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self._reply(200, {"data": [{"id": name} for name in stub.models]})
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if self.path.endswith("lora_adapter"):
+                    self._manage(body)
+                    return
+                stub.bodies.append(body)
+                if stub.fault == "closed while idle" and len(stub.bodies) == 2:
+                    self.close_connection = True
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                elif stub.fault in ("400", "503"):
+                    self._reply(int(stub.fault), {"error": {"message": "a secret of the prompt"}})
+                else:
+                    self._answer(body)
+
+            def _manage(self, body: dict[str, str]) -> None:
+                if stub.fault == "no lora":
+                    self._reply(404, {"detail": "Not Found"})
+                elif "unload" in self.path:
+                    stub.models.remove(body["lora_name"])
+                    self._reply(200, {})
+                elif body["lora_name"] in stub.models:
+                    self._reply(400, {"error": {"message": "The lora adapter has already been loaded."}})
+                else:
+                    stub.models.append(body["lora_name"])
+                    self._reply(200, {})
+
+            def _answer(self, body: dict[str, Any]) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream")
+                self.send_header("Connection", "keep-alive")
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                self._event({"choices": [{"delta": {"role": "assistant", "content": ""}}]})
+                self._event({"choices": [{"delta": {"content": "Hel"}}]})
+                if stub.fault == "endless":
+                    try:
+                        while True:
+                            self._event({"choices": [{"delta": {"content": "l"}}]})
+                    except OSError:
+                        stub.hung_up.set()
+                        self.close_connection = True
+                        return
+                if stub.fault == "breaks off":
+                    self.close_connection = True
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
+                self._event({"choices": [{"delta": {"content": "lo"}, "finish_reason": "length"}]})
+                self._event({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2}})
+                self._chunk("data: [DONE]\n\n")
+                self._chunk("")
+
+            def _event(self, value: dict[str, Any]) -> None:
+                self._chunk(f"data: {json.dumps(value)}\n\n")
+
+            def _chunk(self, text: str) -> None:
+                data = text.encode()
+                self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+            def _reply(self, status: int, value: dict[str, Any]) -> None:
+                data = json.dumps(value).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        return Handler
+
+
+@pytest.fixture
+def stub() -> Iterator[VllmStub]:
+    made = VllmStub()
+    yield made
+    made.close()
+
+
+def run(upstream: Upstream, work: Callable[[UpstreamEngine], Awaitable[None]]) -> None:
+    async def all_of_it() -> None:
+        engine = UpstreamEngine(upstream)
+        try:
+            await engine.start()
+            await asyncio.wait_for(work(engine), 30)
+        finally:
+            await engine.close()
+
+    asyncio.run(all_of_it())
+
+
+async def collect(engine: UpstreamEngine) -> list[Piece]:
+    return [piece async for piece in engine.stream(ASK)]
+
+
+def test_an_answer_comes_in_pieces_and_its_counts_last(stub: VllmStub) -> None:
+    async def work(engine: UpstreamEngine) -> None:
+        assert await collect(engine) == [Piece("Hel"), Piece("lo"), Piece("", 5, 2, None, "length")]
+        assert engine.is_ready
+
+    run(Upstream(stub.url, "base"), work)
+    assert stub.bodies[0]["messages"] == [{"role": "user", "content": "hello"}]
+    assert (stub.bodies[0]["temperature"], stub.bodies[0]["seed"], stub.bodies[0]["max_tokens"]) == (0.0, 3, 8)
+
+
+def test_a_connection_that_was_closed_while_idle_is_no_error(stub: VllmStub) -> None:
+    stub.fault = "closed while idle"
+
+    async def work(engine: UpstreamEngine) -> None:
+        assert await collect(engine) == await collect(engine)
+
+    run(Upstream(stub.url, "base"), work)
+    assert len(stub.bodies) == 3
+
+
+def test_an_answer_that_breaks_off_is_lost_and_not_asked_again(stub: VllmStub) -> None:
+    stub.fault = "breaks off"
+
+    async def work(engine: UpstreamEngine) -> None:
+        with pytest.raises(EngineLostError, match="lost"):
+            await collect(engine)
+        assert not engine.is_ready
+
+    run(Upstream(stub.url, "base"), work)
+    assert len(stub.bodies) == 1
+
+
+@pytest.mark.parametrize(("fault", "error"), [("400", PromptRefusedError), ("503", EngineLostError)])
+def test_a_refusal_is_a_sentence_without_the_upstreams_words(
+    stub: VllmStub, fault: str, error: type[Exception]
+) -> None:
+    stub.fault = fault
+
+    async def work(engine: UpstreamEngine) -> None:
+        with pytest.raises(error) as caught:
+            await collect(engine)
+        assert fault in str(caught.value)
+        assert "secret" not in str(caught.value)
+
+    run(Upstream(stub.url, "base"), work)
+
+
+def test_who_stops_reading_ends_the_work_upstream(stub: VllmStub) -> None:
+    stub.fault = "endless"
+
+    async def work(engine: UpstreamEngine) -> None:
+        async with aclosing(engine.stream(ASK)) as pieces:
+            await anext(pieces)
+        assert await asyncio.to_thread(stub.hung_up.wait, 10)
+
+    run(Upstream(stub.url, "base"), work)
+
+
+def test_an_adapter_is_loaded_at_the_start_and_unloaded_at_the_end(stub: VllmStub, tmp_path: Path) -> None:
+    async def work(engine: UpstreamEngine) -> None:
+        assert stub.models == ["base", "version-1"]
+        await collect(engine)
+
+    async def twice(engine: UpstreamEngine) -> None:
+        await work(engine)
+        await engine.close()
+
+    run(Upstream(stub.url, "version-1", adapter=tmp_path), twice)
+    assert stub.models == ["base"]
+    assert stub.bodies[0]["model"] == "version-1"
+
+
+def test_an_adapter_that_is_loaded_already_is_no_error(stub: VllmStub, tmp_path: Path) -> None:
+    stub.models.append("version-1")
+
+    async def work(engine: UpstreamEngine) -> None:
+        assert await collect(engine)
+
+    run(Upstream(stub.url, "version-1", adapter=tmp_path), work)
+
+
+def test_an_upstream_without_loras_or_the_model_is_told_apart_from_one_that_is_away(
+    stub: VllmStub, tmp_path: Path
+) -> None:
+    async def work(_: UpstreamEngine) -> None:
+        pytest.fail("it must not start")
+
+    with pytest.raises(ConfigError, match="has no model 'other' but base"):
+        run(Upstream(stub.url, "other"), work)
+    stub.fault = "no lora"
+    with pytest.raises(ConfigError, match="--enable-lora"):
+        run(Upstream(stub.url, "version-1", adapter=tmp_path), work)
+    with pytest.raises(EngineLostError, match="ConnectError"):
+        run(Upstream("http://127.0.0.1:9/v1", "base"), work)
