@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from tasks.adapters.storage.files import write_json
 from tasks.core.errors import BY_NAME, ConfigError, DataError, ExternalError, RatchetError, kind_of
-from tasks.core.stage import Report, StageConfig
+from tasks.core.stage import Report, StageConfig, fault_of
 from tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -249,13 +249,7 @@ def _parse_overrides(stage: Stage, overrides: Sequence[str]) -> Mapping[str, obj
 
 
 def _explain(stage: Stage, config_class: type[StageConfig], error: ValidationError) -> str:
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        problem = f"has no field {field!r}; its fields are {', '.join(config_class.model_fields)}"
-    else:
-        problem = f"field {field!r} has the value {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
-    return f"{stage.path} ({stage.config_file}, profile or --set) {problem}."
+    return f"{stage.path} ({stage.config_file}, profile or --set) {fault_of(error, config_class)}."
 
 
 def _errno(error: BaseException) -> int | None:

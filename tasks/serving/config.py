@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from tasks.core.errors import ConfigError
-from tasks.core.stage import StageConfig
+from tasks.core.stage import StageConfig, fault_of
 from tasks.runner import read_yaml
 
 CONFIG_FILE = Path("configs/serve.yaml")
@@ -60,6 +60,4 @@ def load_config(path: Path = CONFIG_FILE) -> ServeConfig:
     try:
         return ServeConfig.model_validate(read_yaml(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"{path}, field {field!r}: {first['msg'].lower()}; correct it.") from None
+        raise ConfigError(f"{path} {fault_of(error, ServeConfig)}; correct it.") from None

@@ -24,6 +24,8 @@ class Config(StageConfig):
     name: str = "default"
     """Any word."""
 
+    RENAMED = {"stripes": "bands"}  # noqa: RUF012 (declared as a ClassVar by StageConfig)
+
 
 class ToyReport(Report):
     kept: int
@@ -53,6 +55,15 @@ def clean_folder(workdir: Path) -> Path:
 def write_yaml(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+
+
+def test_an_old_name_of_a_field_is_refused_by_a_sentence_that_names_the_new_one(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_stage(monkeypatch, keep_one)
+    write_yaml(STAGE.config_file, "stripes: 3\n")
+    with pytest.raises(ConfigError, match=r"curate.toy .*stripes is now called bands: rename it\.$"):
+        load_config(STAGE)
 
 
 def test_every_stage_is_found_by_its_path_and_by_its_name() -> None:
