@@ -1,7 +1,7 @@
-"""The gateway's values, from `configs/serve.yaml`. It is no stage: it makes no output for DVC to track."""
+"""The gateway's configuration: reads `configs/serve.yaml`. DVC does not track it, since the gateway is not a stage."""
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, ValidationError
 
@@ -15,13 +15,20 @@ CONFIG_FILE = Path("configs/serve.yaml")
 class ServeConfig(StageConfig):
     """Values of `ratchet serve`; where it listens and which upstream it asks are settings of the machine."""
 
+    RENAMED: ClassVar[dict[str, str]] = {
+        "most_tokens": "max_answer_tokens",
+        "probe_s": "golden_check_s",
+        "probe_least": "min_golden_share",
+        "probe_tokens": "golden_check_tokens",
+    }
+
     engine: Literal["auto", "openvino", "upstream"] = "auto"
     """What answers; auto: the upstream where RATCHET_UPSTREAM_URL names one, else openvino."""
     precision: Literal["auto", "f32", "bf16"] = "auto"
     """Of the embedded engine, as `evaluate` has it; auto: bf16 where the processor multiplies it natively, else f32."""
     answer_tokens: int = Field(128, ge=1)
     """Longest answer where a request names no limit."""
-    most_tokens: int = Field(512, ge=1)
+    max_answer_tokens: int = Field(512, ge=1)
     """Longest answer a request may ask for."""
     base_model: str = "smollm2-135m-instruct"
     """What answers while there is no champion: as `base_model` of finetune.train."""
@@ -45,11 +52,11 @@ class ServeConfig(StageConfig):
     """How often the store is asked which version is to serve."""
     keep_warm_s: float = Field(1800.0, ge=0)
     """How long the version that served before stays loaded, so that a rollback takes effect at once."""
-    probe_s: float = Field(60.0, gt=0)
+    golden_check_s: float = Field(60.0, gt=0)
     """How long a new version may take to answer its golden questions before it serves."""
-    probe_least: float = Field(0.5, ge=0, le=1)
-    """Least share of them whose answer must hold what it should."""
-    probe_tokens: int = Field(64, ge=1)
+    min_golden_share: float = Field(0.5, ge=0, le=1)
+    """Smallest share of them whose answer must contain what it should."""
+    golden_check_tokens: int = Field(64, ge=1)
     """Longest answer to one of them."""
     shadows: int = Field(4, ge=1)
     """Unseen answers of a candidate that are computed together; more are left out."""
@@ -60,4 +67,6 @@ def load_config(path: Path = CONFIG_FILE) -> ServeConfig:
     try:
         return ServeConfig.model_validate(read_yaml(path))
     except ValidationError as error:
-        raise ConfigError(f"{path} {fault_of(error, ServeConfig)}; correct it.") from None
+        fault = fault_of(error, ServeConfig)
+        step = "" if fault.endswith("rename it") else "; correct it"
+        raise ConfigError(f"{path} {fault}{step}.") from None

@@ -109,7 +109,7 @@ class Gateway:
         limit = request.limit if request.limit is not None else self.config.answer_tokens
         asked = Asked(
             question=request.question,
-            max_tokens=min(limit, self.config.most_tokens),
+            max_tokens=min(limit, self.config.max_answer_tokens),
             temperature=request.temperature or 0.0,
             top_p=request.top_p if request.top_p is not None else 1.0,
             seed=request.seed,

@@ -23,15 +23,15 @@ async def probe(model: ServedModel, golden: Sequence[Golden], config: ServeConfi
     questions = [question.question for question in golden] or [FIXED]
     name = f"Model {short(model.digest)}"
     try:
-        async with asyncio.timeout(config.probe_s):
+        async with asyncio.timeout(config.golden_check_s):
             answers = await asyncio.gather(*(_ask(model, question, config) for question in questions))
     except TimeoutError:
-        return f"{name} did not answer its {len(questions)} golden questions within {config.probe_s:g} s."
+        return f"{name} did not answer its {len(questions)} golden questions within {config.golden_check_s:g} s."
     empty = sum(not any(map(str.isalnum, answer)) for answer in answers)
     if empty:
         return f"{name} gave no text to {empty} of its {len(questions)} golden questions."
     right = sum(holds(answer, question.holds) for answer, question in zip(answers, golden, strict=False))
-    if right < config.probe_least * len(golden):
+    if right < config.min_golden_share * len(golden):
         return f"{name} answered {right} of its {len(golden)} golden questions rightly, fewer than it must."
     return None
 
@@ -41,5 +41,5 @@ async def _ask(model: ServedModel, question: str, config: ServeConfig) -> str:
         """Nobody reads along."""
 
     cache: AnswerCache[Draft] = AnswerCache(0)
-    work = Answering(model, Asked(question, config.probe_tokens), cache, lambda _: None)
+    work = Answering(model, Asked(question, config.golden_check_tokens), cache, lambda _: None)
     return (await work.run(ignore)).text

@@ -29,7 +29,7 @@ from tasks.core.errors import ConfigError, DataError
 from tasks.core.records.answer_id import hour_of
 from tasks.core.release.lineage import BaseFact, Manifest, PromptFact
 from tasks.core.retrieval.passages import cut
-from tasks.serving.config import ServeConfig, load_config
+from tasks.serving.config import ServeConfig
 from tasks.serving.gateway.served_model import fetch_version, gather, start_engine
 from tasks.settings import Settings
 
@@ -175,13 +175,6 @@ def test_an_upstream_that_has_no_address_is_a_sentence(
         asyncio.run(start_engine(found, cached, ServeConfig(engine="upstream")))
     with pytest.raises(ConfigError, match="no GGUF source"):
         asyncio.run(start_engine(found, cached, ServeConfig()))
-
-
-def test_the_shipped_values_are_valid_and_a_wrong_one_is_named(repository: Path, tmp_path: Path) -> None:
-    assert load_config(repository / "configs" / "serve.yaml") == ServeConfig()
-    (tmp_path / "serve.yaml").write_text("queue: -1")
-    with pytest.raises(ConfigError, match="field 'queue'"):
-        load_config(tmp_path / "serve.yaml")
 
 
 def real_champion(registry: Registry, root: Path) -> str:

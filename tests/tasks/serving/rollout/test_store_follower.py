@@ -107,7 +107,7 @@ class Fleet:
 
     def follow(self, **values: object) -> None:
         """Begin to serve what the store says, and to follow it."""
-        config = self.live.gateway.config.model_copy(update={"follow_s": 0.05, "probe_s": 5.0, **values})
+        config = self.live.gateway.config.model_copy(update={"follow_s": 0.05, "golden_check_s": 5.0, **values})
         self.live.gateway.config = config
         before = self.deployment
 
@@ -295,7 +295,7 @@ def test_a_version_that_cannot_be_loaded_or_answers_too_late_is_moved_back(
     first, damaged, lost, slow = (fleet.version() for _ in range(4))
     fleet.errors = {damaged: DataError("It is damaged."), lost: EngineLostError("The engine ended with code 9.")}
     fleet.promote(first)
-    fleet.follow(probe_s=0.3)
+    fleet.follow(golden_check_s=0.3)
     for number, digest in enumerate((damaged, lost), start=1):
         fleet.promote(digest)
         fleet.live.wait(lambda number=number: len(fleet.reasons("rollback")) == number)  # type: ignore[misc]
