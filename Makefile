@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test coverage lint types imports bench chaos clean
+.PHONY: help setup run demo check test coverage lint docs bench chaos
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,10 +23,13 @@ run: $(READY) ## retrain once on the default configuration: curate, finetune, ev
 demo: $(READY) ## see the loop turn, from the champion that `make run` made
 	$(BIN)/ratchet demo
 
-# One test process a core, a file of tests to each; the slow ones, in tests/flows, begin first.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# One test process a core, a file of tests to each, the slow files of tests/flows first; at the end the ten slowest tests.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations 10
 
-test: $(READY) ## every test; TESTS='-m "not slow"' leaves out what trains or answers with the real model
+check: lint ## the fast tier: style, types, import contracts, and every test that is not slow
+	$(PYTEST) -m 'not slow' $(TESTS)
+
+test: $(READY) ## every test; TESTS='tests/tasks/core' for some
 	$(PYTEST) $(TESTS)
 
 coverage: $(READY) ## every test, with coverage of tasks/core

@@ -24,7 +24,7 @@ REFUSED = {
 }  # fmt: skip
 CONDITION_FAILED = {"PreconditionFailed", "412"}
 CONFLICT = {"ConditionalRequestConflict", "409"}
-TOKEN = "ratchet-writer"  # metadata key of the writer's token
+TOKEN = "ratchet-writer"  # metadata key of the writer's token  # noqa: S105 (no secret)
 MAX_TRIES = 8
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5, 60
 PAGE_KEYS = 1000  # the most that S3 lists at once
