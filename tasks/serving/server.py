@@ -94,7 +94,7 @@ async def _serve(
     gateway = Gateway(router, config, recorder=recorder, keys=keys, budgets=budgets)
     url, history = f"http://{host}:{port}", RecordedHistory(settings)
     deployment = Deployment(gateway, router, deployments, load, history, name=name, url=url)
-    gateway.metrics.watch_recorder(lambda: recorder.counts)
+    gateway.metrics.collect_recorder(lambda: recorder.counts)
     server = GatewayServer(gateway, route_groups(gateway, recorder, settings, deployment.rollout_sentence))
     say(f"{model.name} answers at {url}/v1 ({model.engine.name}); Ctrl-C ends it.")
     tasks = [asyncio.create_task(_save(budgets)), asyncio.create_task(deployment.run())]
@@ -155,7 +155,7 @@ class GatewayServer(uvicorn.Server):
             self._draining = asyncio.create_task(self._drain())
 
     async def _drain(self) -> None:
-        logger.info("stopping: %d answers are under way", self._gateway.line.running)
+        logger.info("stopping: %d answers are under way", self._gateway.queue.running)
         if not await self._gateway.close():
             logger.warning("answers were still under way after %g s and are lost", self._gateway.config.drain_s)
         self.should_exit = True

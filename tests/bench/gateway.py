@@ -23,7 +23,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.adapters.inference.stream_engine import Ask, Piece
+from tasks.adapters.inference.stream_engine import GenerationRequest, StreamChunk
 from tasks.core.retrieval.passages import Passage
 from tasks.serving.config import ServeConfig
 from tests.bench.answers import MAX_NEW_TOKENS, PASSAGES, Result, material, measure, rendered
@@ -167,10 +167,10 @@ class Words:
 
     name, is_ready = "words", True
 
-    async def stream(self, ask: Ask) -> AsyncGenerator[Piece, None]:
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[StreamChunk, None]:
         for number, word in enumerate(SAID, start=1):
             await asyncio.sleep(0)
-            yield Piece(word, 200, number, None, "stop" if number == len(SAID) else None)
+            yield StreamChunk(word, 200, number, None, "stop" if number == len(SAID) else None)
 
     async def close(self) -> None:
         """Nothing to free."""

@@ -1,8 +1,8 @@
-"""Engines as serving uses them: one chat in, its answer out piece by piece, for many at once.
+"""The interface of a streaming engine: a chat in, its answer out in chunks, many chats at once.
 
 An answer is an asynchronous generator. Whoever stops reading it (`aclose`, or the cancellation of the task that reads)
-cancels the work in the engine: nothing is computed for a client that has gone. `live_engine_process` computes on this
-machine, `live_engine_upstream` asks an OpenAI-compatible server.
+cancels the work in the engine: nothing is computed for a client that has gone. `stream_process` computes on this
+machine, `stream_upstream` asks an OpenAI-compatible server.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -15,7 +15,7 @@ FinishReason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True)
-class Ask:
+class GenerationRequest:
     """A chat to continue, and how. Temperature 0 is greedy: the same chat gets the same answer."""
 
     messages: Sequence[Mapping[str, str]]
@@ -26,8 +26,8 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """What an answer grew by, and its counts so far; None is not known (yet). The last one has a finish reason."""
+class StreamChunk:
+    """The next text of an answer, and its counts so far; None is not known (yet). The last one has a finish reason."""
 
     text: str
     prompt_tokens: int | None = None
@@ -45,7 +45,7 @@ class EngineLostError(ExternalError):
     """The engine broke while it answered, or cannot be reached: ask again."""
 
 
-class LiveEngine(Protocol):
+class StreamEngine(Protocol):
     """Answers many chats at once. Belongs to one event loop."""
 
     @property
@@ -56,8 +56,8 @@ class LiveEngine(Protocol):
     def is_ready(self) -> bool:
         """Whether an answer could start now."""
 
-    def stream(self, ask: Ask) -> AsyncGenerator[Piece, None]:
-        """Yield the answer as it grows. Raises PromptRefusedError or EngineLostError."""
+    def stream(self, request: GenerationRequest) -> AsyncGenerator[StreamChunk, None]:
+        """Yield the answer in chunks. Raises PromptRefusedError or EngineLostError."""
 
     async def close(self) -> None:
         """End the engine and free what it holds; answers that still run are lost."""

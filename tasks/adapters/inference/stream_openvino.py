@@ -1,11 +1,11 @@
 """Continuous batching for serving: requests come and go while the pipeline steps (OpenVINO GenAI).
 
-Loading, precision, tokenizer and end token are those of `engine_openvino`, so that what serves is what was measured.
+Loading, precision, tokenizer and end token are those of `batch_openvino`, so that what serves is what was measured.
 A request whose beginning another is computing right now waits for that one's first token, since the pipeline then
 takes the beginning from its cache: with 32 questions at once, of which half share a document, a quarter of the work.
-Text is cut into pieces where the tokenizer has written whole characters; the pieces join to the text that evaluation
+Text is given out where the tokenizer has written whole characters; the parts join to the text that evaluation
 decodes. Caveat: a step holds Python's lock from its start to its end (two seconds for a long prompt on a busy
-machine), which would stop every connection of the process it runs in: `live_worker` runs this in one of its own.
+machine), which would stop every connection of the process it runs in: `stream_worker` runs this in one of its own.
 """
 
 import json
@@ -29,8 +29,8 @@ from tasks.core.chat.prefix_groups import group
 CUT_CHARACTER = "\ufffd"  # what a tokenizer writes for the first bytes of a character
 
 
-class Growth(NamedTuple):
-    """What one answer grew by in a step; `end` is "", "stop", "length", or a sentence about why it was refused."""
+class TokenDelta(NamedTuple):
+    """What a step added to one answer; `end` is "", "stop", "length", or a sentence about why it was refused."""
 
     number: int
     text: str
@@ -77,13 +77,13 @@ class Batch:
 
     def add(
         self, number: int, prompt: str, max_tokens: int, temperature: float, top_p: float, seed: int | None
-    ) -> Growth | None:
+    ) -> TokenDelta | None:
         """Take a request in; return its end at once where it is too long."""
         _, openvino_genai = openvino_modules()
         ids = self._tokenizer.encode(prompt, add_special_tokens=False).ids
         if len(ids) + max_tokens > self._longest:
-            limit = f"the model reads {self._longest}"
-            return Growth(number, "", len(ids), 0, 0.0, f"its {len(ids)} tokens and an answer are too many, {limit}")
+            refusal = f"its {len(ids)} tokens and an answer are too many, the model reads {self._longest}"
+            return TokenDelta(number, "", len(ids), 0, 0.0, refusal)
         config = openvino_genai.GenerationConfig(max_new_tokens=max_tokens, do_sample=temperature > 0)
         config.set_eos_token_id(self._end)
         if temperature > 0:
@@ -99,8 +99,8 @@ class Batch:
         if request is not None:
             request.handle.cancel()
 
-    def step(self) -> Iterator[Growth]:
-        """Compute a token of every request, and yield those that have grown or ended, refused ones among them.
+    def step(self) -> Iterator[TokenDelta]:
+        """Compute a token of every request, and yield what it added to each, with the ends and the refusals.
 
         Raises RuntimeError where the pipeline breaks; nothing more can be computed with it then.
         """
@@ -113,17 +113,17 @@ class Batch:
         share, self._spent = (now - self._spent) / max(len(self._running), 1), now
         for number, request in list(self._running.items()):
             request.cpu_s += share
-            growth = self._read(number, request)
-            if growth.end:
+            delta = self._read(number, request)
+            if delta.end:
                 del self._running[number]
-            if growth.end or growth.text:
-                yield growth
+            if delta.end or delta.text:
+                yield delta
 
     def rest(self) -> None:
         """Leave out of the answers' cost the time since the last step: nothing ran."""
         self._spent = time.process_time()
 
-    def _admit(self) -> Iterator[Growth]:
+    def _admit(self) -> Iterator[TokenDelta]:
         """Hand over to the pipeline who need not wait, in the order they came, and yield those that it refuses."""
         known = {request.group for request in self._running.values() if request.generated}
         begun = {request.group for request in self._running.values()} - known
@@ -137,7 +137,7 @@ class Batch:
             elif request.group not in known:
                 begun.add(request.group)
 
-    def _enter(self, number: int, request: _Waiting) -> Growth | None:
+    def _enter(self, number: int, request: _Waiting) -> TokenDelta | None:
         import numpy as np
 
         openvino, _ = openvino_modules()
@@ -145,11 +145,11 @@ class Batch:
         try:
             handle = self._pipeline.add_request(number, ids, request.config)
         except RuntimeError as error:
-            return Growth(number, "", len(request.ids), 0, 0.0, f"the engine refuses it: {first_line(error)}")
+            return TokenDelta(number, "", len(request.ids), 0, 0.0, f"the engine refuses it: {first_line(error)}")
         self._running[number] = _Running(handle, len(request.ids), request.group)
         return None
 
-    def _read(self, number: int, request: _Running) -> Growth:
+    def _read(self, number: int, request: _Running) -> TokenDelta:
         from openvino_genai import GenerationFinishReason, GenerationStatus
 
         is_cut = False
@@ -163,7 +163,7 @@ class Batch:
         elif status != GenerationStatus.RUNNING:  # IGNORED
             end = f"its {request.prompt_tokens} tokens do not fit into the engine's memory"
         text = self._new_text(request, is_last=bool(end))
-        return Growth(number, text, request.prompt_tokens, len(request.generated), request.cpu_s, end)
+        return TokenDelta(number, text, request.prompt_tokens, len(request.generated), request.cpu_s, end)
 
     def _new_text(self, request: _Running, *, is_last: bool) -> str:
         """Return what the tokens since the last call add to the text, "" while they end within a character."""

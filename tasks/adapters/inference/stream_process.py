@@ -1,6 +1,6 @@
 """The embedded engine for serving: one child process that steps the pipeline, and its answers as streams.
 
-A process of its own, because a step holds Python's lock (see `live_engine_openvino`), a crash or a hang of the library
+A process of its own, because a step holds Python's lock (see `stream_openvino`), a crash or a hang of the library
 must not take the connections with it, and ending it gives all memory back when models are swapped. When it dies, its
 running answers are lost with one sentence each and a new one starts; requests wait for that as long as they may.
 """
@@ -17,18 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from tasks.adapters.inference.batch_types import EngineSpec
-from tasks.adapters.inference.stream_engine import Ask, EngineLostError, Piece, PromptRefusedError
+from tasks.adapters.inference.stream_engine import EngineLostError, GenerationRequest, PromptRefusedError, StreamChunk
 from tasks.adapters.system.processes import die_with_parent
 
 logger = logging.getLogger(__name__)
 
-LINE_BYTES = 1 << 22  # a step's growth of a few hundred answers
+LINE_BYTES = 1 << 22  # a step's text of a few hundred answers
+OPTIONS = ("max_tokens", "temperature", "top_p", "seed")  # of a request, as the worker reads them
 START_S = 300.0
 GRACE_S = 5.0
 PAUSE_S = (0.5, 30.0)  # before a new start, doubled from the first to the second
 
 Template = Callable[[Sequence[Mapping[str, str]]], str]
-_Event = Piece | Exception
+_Event = StreamChunk | Exception
 
 
 class ProcessEngine:
@@ -68,16 +69,16 @@ class ProcessEngine:
             await self.close()
             raise EngineLostError(self._error or f"The engine was not ready within {START_S:.0f} s: start again.")
 
-    async def stream(self, ask: Ask) -> AsyncGenerator[Piece, None]:
-        """Yield the answer as it grows; closing the generator takes the request out of the batch."""
-        prompt = self._template(ask.messages)
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[StreamChunk, None]:
+        """Yield the answer in chunks; closing the generator takes the request out of the batch."""
+        prompt = self._template(request.messages)
         await self._ready.wait()
         self._number += 1
         number = self._number
         events: asyncio.Queue[_Event] = asyncio.Queue()
         self._answers[number] = events
-        options = {"max_tokens": ask.max_tokens, "temperature": ask.temperature, "top_p": ask.top_p, "seed": ask.seed}
-        self._tell({"ask": number, "prompt": prompt, **options})
+        options = {name: getattr(request, name) for name in OPTIONS}
+        self._tell({"generate": number, "prompt": prompt, **options})
         try:
             while True:
                 event = await events.get()
@@ -142,8 +143,8 @@ class ProcessEngine:
             if isinstance(message, dict):
                 self._ready.set()
                 continue
-            for growth in message:
-                self._hear(*growth)
+            for delta in message:
+                self._hear(*delta)
 
     def _hear(self, number: int, text: str, prompt_tokens: int, completion_tokens: int, cpu_s: float, end: str) -> None:
         events = self._answers.get(number)
@@ -152,7 +153,7 @@ class ProcessEngine:
         if end not in ("", "stop", "length"):
             event: _Event = PromptRefusedError(f"The question and its context cannot be answered, {end}: shorten it.")
         else:
-            event = Piece(text, prompt_tokens, completion_tokens, cpu_s, end or None)  # type: ignore[arg-type]
+            event = StreamChunk(text, prompt_tokens, completion_tokens, cpu_s, end or None)  # type: ignore[arg-type]
         if end:
             self._answers.pop(number)
         events.put_nowait(event)

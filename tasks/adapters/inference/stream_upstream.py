@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible server as an engine, vLLM first (httpx).
+"""Answers streamed from an OpenAI-compatible server such as vLLM (httpx).
 
 The upstream applies its own chat template to the messages. With vLLM, a model version's LoRA adapter is loaded when the
 engine starts and unloaded when it closes (`--enable-lora`, VLLM_ALLOW_RUNTIME_LORA_UPDATING=1); the adapter's folder
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.adapters.inference.stream_engine import Ask, EngineLostError, Piece, PromptRefusedError
+from tasks.adapters.inference.stream_engine import EngineLostError, GenerationRequest, PromptRefusedError, StreamChunk
 from tasks.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CONNECT_S = 5.0
-SILENCE_S = 120.0  # between two pieces; the gateway's own limit for a request is usually shorter
+SILENCE_S = 120.0  # between two chunks; the gateway's own limit for a request is usually shorter
 CONNECTIONS = 512
 TOO_LONG = (400, 413, 422)
 
@@ -70,11 +70,11 @@ class UpstreamEngine:
             )
         self._is_up = True
 
-    async def stream(self, ask: Ask) -> AsyncGenerator[Piece, None]:
-        """Yield the answer as it grows; closing the generator closes the connection, which ends the work upstream."""
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[StreamChunk, None]:
+        """Yield the answer in chunks; closing the generator closes the connection, which ends the work upstream."""
         import httpx
 
-        body = _body(self._upstream.model, ask)
+        body = _body(self._upstream.model, request)
         for is_last in (False, True):
             has_begun = False
             try:
@@ -82,9 +82,9 @@ class UpstreamEngine:
                     has_begun = True
                     await self._check(response)
                     self._is_up = True
-                    async with aclosing(_pieces(response)) as pieces:
-                        async for piece in pieces:
-                            yield piece
+                    async with aclosing(_chunks(response)) as chunks:
+                        async for chunk in chunks:
+                            yield chunk
                     return
             except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
                 if has_begun or is_last:
@@ -154,21 +154,21 @@ def _client(upstream: Upstream) -> "AsyncClient":
     )
 
 
-def _body(model: str, ask: Ask) -> dict[str, Any]:
+def _body(model: str, request: GenerationRequest) -> dict[str, Any]:
     return {
         "model": model,
-        "messages": [dict(message) for message in ask.messages],
-        "max_tokens": ask.max_tokens,
-        "temperature": ask.temperature,
-        "top_p": ask.top_p,
-        **({} if ask.seed is None else {"seed": ask.seed}),
+        "messages": [dict(message) for message in request.messages],
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        **({} if request.seed is None else {"seed": request.seed}),
         "stream": True,
         "stream_options": {"include_usage": True},
     }
 
 
-async def _pieces(response: "Response") -> AsyncGenerator[Piece, None]:
-    """Yield the texts; the last piece waits for the counts, which come after the finish reason."""
+async def _chunks(response: "Response") -> AsyncGenerator[StreamChunk, None]:
+    """Yield the chunks; the last one waits for the counts, which come after the finish reason."""
     reason: str | None = None
     usage: dict[str, int] = {}
     async for chunk in _events(response):
@@ -176,11 +176,11 @@ async def _pieces(response: "Response") -> AsyncGenerator[Piece, None]:
         for choice in chunk.get("choices") or ():
             reason = choice.get("finish_reason") or reason
             if text := (choice.get("delta") or {}).get("content"):
-                yield Piece(text)
+                yield StreamChunk(text)
     if reason is None:
         raise EngineLostError("The upstream stopped in the middle of an answer: try again.")
     finish = "length" if reason == "length" else "stop"
-    yield Piece("", usage.get("prompt_tokens"), usage.get("completion_tokens"), None, finish)  # type: ignore[arg-type]
+    yield StreamChunk("", usage.get("prompt_tokens"), usage.get("completion_tokens"), None, finish)  # type: ignore[arg-type]
 
 
 async def _events(response: "Response") -> AsyncIterator[dict[str, Any]]:

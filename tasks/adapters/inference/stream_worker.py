@@ -1,8 +1,9 @@
-"""`python -m tasks.adapters.inference.stream_worker SPEC`: the process that computes for `live_engine_process`.
+"""The child process of `stream_process`: computes answers and writes them to its parent step by step.
 
-Lines of JSON: it reads `{"ask": number, ...}` and `{"cancel": number}` and writes `{"ready": true}` once, then after
-each step a list of what has grown. It ends when its input does, with its parent, or with the first error of the
-pipeline. One thread: a second one that reads would wait for the lock that a step holds.
+`python -m tasks.adapters.inference.stream_worker SPEC` speaks lines of JSON: it reads `{"generate": number, ...}` and
+`{"cancel": number}` and writes `{"ready": true}` once, then after each step a list of `TokenDelta`s. It ends when its
+input does, with its parent, or with the first error of the pipeline. One thread: a second one that reads would wait for
+the lock that a step holds.
 """
 
 import json
@@ -13,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tasks.adapters.inference.batch_types import EngineSpec
-from tasks.adapters.inference.stream_openvino import Batch, Growth
+from tasks.adapters.inference.stream_openvino import Batch, TokenDelta
 from tasks.adapters.system.processes import die_with_parent
 
 CHUNK_BYTES = 1 << 16
@@ -48,22 +49,22 @@ def work(spec: EngineSpec, inbox: Inbox, out: int) -> None:
             batch.rest()
         else:
             lines = inbox.take(wait=False)
-        growths = [growth for growth in (_obey(batch, json.loads(line)) for line in lines) if growth]
+        deltas = [delta for delta in (_obey(batch, json.loads(line)) for line in lines) if delta]
         if batch.is_busy:
-            growths += batch.step()
-        if growths:
-            _write(out, growths)
+            deltas += batch.step()
+        if deltas:
+            _write(out, deltas)
 
 
-def _obey(batch: Batch, order: dict[str, object]) -> Growth | None:
+def _obey(batch: Batch, order: dict[str, object]) -> TokenDelta | None:
     if "cancel" in order:
         batch.cancel(order["cancel"])  # type: ignore[arg-type]
         return None
-    number = order.pop("ask")
+    number = order.pop("generate")
     return batch.add(number, **order)  # type: ignore[arg-type]
 
 
-def _write(out: int, message: dict[str, bool] | Iterable[Growth]) -> None:
+def _write(out: int, message: dict[str, bool] | Iterable[TokenDelta]) -> None:
     data = json.dumps(message).encode() + b"\n"
     while data:
         data = data[os.write(out, data) :]

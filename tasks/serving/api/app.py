@@ -1,6 +1,6 @@
 """The gateway over HTTP (Starlette): OpenAI's chat API, the probes and the metrics.
 
-A client that goes away cancels its answer, in the line and in the engine. The status is sent with the first text, so
+A client that goes away cancels its answer, in the queue and in the engine. The status is sent with the first text, so
 that whatever goes wrong before has a status of its own; what goes wrong later is an event in the stream.
 """
 
@@ -21,7 +21,7 @@ from tasks.serving.access.keys import Key
 from tasks.serving.api.openapi import document
 from tasks.serving.api.responses import error_headers, error_response, failure, internal_error, read_body
 from tasks.serving.api.route_group import RouteGroup
-from tasks.serving.gateway.answering import Draft
+from tasks.serving.gateway.answering import PartialAnswer
 from tasks.serving.gateway.gateway import Exchange, Gateway
 from tasks.serving.gateway.metrics import CONTENT_TYPE
 from tasks.serving.gateway.router import ANY
@@ -83,9 +83,9 @@ class Handlers:
 
     async def readiness(self, _: Request) -> Response:
         models = [arm.model.name for arm in self._gateway.router.arms()]
-        is_ready, line = self._gateway.is_ready, self._gateway.line
+        is_ready, queue = self._gateway.is_ready, self._gateway.queue
         facts = {"status": "ready" if is_ready else "not ready", "models": models}
-        return _json({**facts, "running": line.running, "waiting": line.waiting}, 200 if is_ready else 503)
+        return _json({**facts, "running": queue.running, "waiting": queue.waiting}, 200 if is_ready else 503)
 
     async def metrics(self, request: Request) -> Response:
         self._gateway.authenticate(request.headers.get("authorization"), needs_admin=True)
@@ -187,15 +187,15 @@ class ChatReply:
         async def ignore(_: str) -> None:
             """The client waits for all of it."""
 
-        draft = await self._gateway.answer(exchange, ignore)
-        message = Message(content=draft.text, citations=draft.cited, abstained=bool(draft.abstained))
+        answer = await self._gateway.answer(exchange, ignore)
+        message = Message(content=answer.text, citations=answer.cited, abstained=bool(answer.abstained))
         completion = ChatCompletion(
             id=exchange.answer_id,
             created=exchange.created,
             model=exchange.model_name,
             system_fingerprint=exchange.model_name,
-            choices=[Choice(message=message, finish_reason=_reason(draft))],
-            usage=_usage(draft),
+            choices=[Choice(message=message, finish_reason=_reason(answer))],
+            usage=_usage(answer),
         )
         await _send_json(send, 200, completion.model_dump(), {"x-request-id": exchange.answer_id})
 
@@ -206,13 +206,13 @@ class ChatReply:
             said = chunks.choice({"content": text})
             await send(_body(said if self._has_begun else await self._begin(exchange, chunks, send) + said))
 
-        draft = await self._gateway.answer(exchange, emit)
+        answer = await self._gateway.answer(exchange, emit)
         end = [b"" if self._has_begun else await self._begin(exchange, chunks, send)]
-        delta = {"citations": [c.model_dump() for c in draft.cited], "abstained": bool(draft.abstained)}
-        end.append(chunks.choice(delta, _reason(draft)))
+        delta = {"citations": [c.model_dump() for c in answer.cited], "abstained": bool(answer.abstained)}
+        end.append(chunks.choice(delta, _reason(answer)))
         options = self._request.stream_options
         if options is not None and options.include_usage:
-            end.append(chunks.usage(_usage(draft)))
+            end.append(chunks.usage(_usage(answer)))
         await send(_body(b"".join([*end, DONE]), more=False))
 
     async def _begin(self, exchange: Exchange, chunks: Chunks, send: Send) -> bytes:
@@ -234,12 +234,12 @@ async def _disconnected(receive: Receive, then: Callable[[], object]) -> None:
     then()
 
 
-def _reason(draft: Draft) -> Any:
-    return "length" if draft.finish_reason == "length" else "stop"
+def _reason(answer: PartialAnswer) -> Any:
+    return "length" if answer.finish_reason == "length" else "stop"
 
 
-def _usage(draft: Draft) -> Usage | None:
-    prompt, completion = draft.prompt_tokens, draft.completion_tokens
+def _usage(answer: PartialAnswer) -> Usage | None:
+    prompt, completion = answer.prompt_tokens, answer.completion_tokens
     if prompt is None or completion is None:
         return None
     return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)

@@ -11,7 +11,7 @@ LONGEST_HINT_S = 60
 SMOOTHING = 0.1  # weight of the newest answer in the mean that Retry-After is made of
 
 
-class Line:
+class AdmissionQueue:
     """At most `running` at once and `waiting` behind them, first come first served."""
 
     def __init__(self, running: int, waiting: int) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from tasks.adapters.inference.stream_engine import Ask
+from tasks.adapters.inference.stream_engine import GenerationRequest
 from tasks.core.chat import prompt
 from tasks.core.chat.abstention import is_abstention
 from tasks.core.evaluation.grounding import ungrounded_terms
@@ -22,7 +22,7 @@ Emit = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Asked:
+class AnswerRequest:
     """A question and how it is to be answered."""
 
     question: str
@@ -38,7 +38,7 @@ class Asked:
 
 
 @dataclass(slots=True)
-class Draft:
+class PartialAnswer:
     """An answer as far as it has come; whole when it has a finish reason. Times are of the monotonic clock.
 
     It grows in place, a copy for each token costs a twentieth of the request; once whole it stays as it is.
@@ -67,42 +67,42 @@ class Draft:
 
 @dataclass
 class Answering:
-    """Work on one answer; `draft` says how far it has come, also after an error."""
+    """Work on one answer; `answer` says how far it has come, also after an error."""
 
     model: ServedModel
-    asked: Asked
-    cache: AnswerCache[Draft]
+    request: AnswerRequest
+    cache: AnswerCache[PartialAnswer]
     on_lookup: Callable[[bool], None]
-    draft: Draft = field(default_factory=Draft)
+    answer: PartialAnswer = field(default_factory=PartialAnswer)
 
-    async def run(self, emit: Emit) -> Draft:
+    async def run(self, emit: Emit) -> PartialAnswer:
         """Answer, giving each piece of text to `emit`. Raises what search and engine raise."""
         kept = self._kept()
         if kept is not None:
-            self.draft = replace(kept, is_cached=True, cpu_s=None, first_at=time.monotonic())
+            self.answer = replace(kept, is_cached=True, cpu_s=None, first_at=time.monotonic())
             await emit(kept.text)
-            return self.draft
-        found = await self.model.search.find(self.asked.question)
-        self.draft.citations = tuple(self._cite(passage, score) for passage, score in found)
+            return self.answer
+        found = await self.model.search.find(self.request.question)
+        self.answer.citations = tuple(self._cite(passage, score) for passage, score in found)
         context = [passage.text for passage, _ in found]
-        await self._write(prompt.render(context, self.asked.question), emit)
-        terms = ungrounded_terms(self.draft.text, prompt.SEPARATOR.join(context), self.asked.question)
-        self.draft.ungrounded = tuple(terms)
+        await self._write(prompt.render(context, self.request.question), emit)
+        terms = ungrounded_terms(self.answer.text, prompt.SEPARATOR.join(context), self.request.question)
+        self.answer.ungrounded = tuple(terms)
         if self._is_kept:
-            self.cache.put(self._key, self.draft)
-        return self.draft
+            self.cache.put(self._key, self.answer)
+        return self.answer
 
     async def _write(self, messages: list[dict[str, str]], emit: Emit) -> None:
-        asked, draft, strip = self.asked, self.draft, Stripper()
-        ask = Ask(messages, asked.max_tokens, asked.temperature, asked.top_p, asked.seed)
-        async with aclosing(self.model.engine.stream(ask)) as pieces:
-            async for piece in pieces:
-                text = strip.feed(piece.text)
-                draft.prompt_tokens, draft.completion_tokens = piece.prompt_tokens, piece.completion_tokens
-                draft.cpu_s, draft.finish_reason = piece.cpu_s, piece.finish_reason
+        wanted, answer, strip = self.request, self.answer, Stripper()
+        request = GenerationRequest(messages, wanted.max_tokens, wanted.temperature, wanted.top_p, wanted.seed)
+        async with aclosing(self.model.engine.stream(request)) as chunks:
+            async for chunk in chunks:
+                text = strip.feed(chunk.text)
+                answer.prompt_tokens, answer.completion_tokens = chunk.prompt_tokens, chunk.completion_tokens
+                answer.cpu_s, answer.finish_reason = chunk.cpu_s, chunk.finish_reason
                 if text:
-                    draft.text += text
-                    draft.first_at = draft.first_at or time.monotonic()
+                    answer.text += text
+                    answer.first_at = answer.first_at or time.monotonic()
                     await emit(text)
 
     def _cite(self, passage: Passage, score: float) -> Citation:
@@ -114,7 +114,7 @@ class Answering:
             score=round(score, 4),
         )
 
-    def _kept(self) -> Draft | None:
+    def _kept(self) -> PartialAnswer | None:
         if not self._is_kept:
             return None
         kept = self.cache.get(self._key)
@@ -124,7 +124,7 @@ class Answering:
     @property
     def _is_kept(self) -> bool:
         """Whether the answer is the same at every time, and there is room for it."""
-        return self.cache.is_on and self.asked.temperature == 0
+        return self.cache.is_on and self.request.temperature == 0
 
     @property
     def _key(self) -> str:
@@ -133,8 +133,8 @@ class Answering:
             index=self.model.index_version,
             prompt=self.model.prompt_digest,
             engine=self.model.engine.name,
-            parameters=self.asked.parameters(),
-            question=self.asked.question,
+            parameters=self.request.parameters(),
+            question=self.request.question,
         )
 
 

@@ -20,9 +20,9 @@ from tasks.core.records.answer_id import new_answer_id
 from tasks.serving.access.keys import Key, KeyRing
 from tasks.serving.access.usage_limits import Budgets
 from tasks.serving.config import ServeConfig
-from tasks.serving.gateway.admission_queue import Line
+from tasks.serving.gateway.admission_queue import AdmissionQueue
 from tasks.serving.gateway.answer_cache import AnswerCache
-from tasks.serving.gateway.answering import Answering, Asked, Draft
+from tasks.serving.gateway.answering import Answering, AnswerRequest, PartialAnswer
 from tasks.serving.gateway.metrics import NO_MODEL, Metrics
 from tasks.serving.gateway.router import Arm, Router
 from tasks.serving.protocol.api_error import ApiError
@@ -47,7 +47,7 @@ class Exchange:
     key: Key
     request: ChatRequest
     arm: Arm
-    asked: Asked
+    answer_request: AnswerRequest
     answer_id: str
     created: int
     role: str
@@ -68,21 +68,21 @@ class Gateway:
     ) -> None:
         self.router, self.config, self.recorder = router, config, recorder
         self.keys, self.budgets = keys, budgets
-        self.line = Line(config.concurrency, config.queue)
-        self.cache: AnswerCache[Draft] = AnswerCache(config.cache_entries)
+        self.queue = AdmissionQueue(config.concurrency, config.queue)
+        self.cache: AnswerCache[PartialAnswer] = AnswerCache(config.cache_entries)
         self.metrics = Metrics()
         self.started_at = int(time.time())
         self.on_record: Callable[[Exchange, AnswerRecord], None] = lambda _, __: None
         """Hears of every answer at its end; must not block."""
         self.rollout: Callable[[], Mapping[str, Any]] = dict
         """Tells how the rollout stands, for administrators."""
-        self.metrics.watch("ratchet_running", "Answers under way.", lambda: self.line.running)
-        self.metrics.watch("ratchet_queue_depth", "Requests that wait for a place.", lambda: self.line.waiting)
+        self.metrics.gauge("ratchet_running", "Answers under way.", lambda: self.queue.running)
+        self.metrics.gauge("ratchet_queue_depth", "Requests that wait for a place.", lambda: self.queue.waiting)
 
     @property
     def is_ready(self) -> bool:
         """Whether a question could be answered now."""
-        return not self.line.is_closed and any(arm.model.engine.is_ready for arm in self.router.arms())
+        return not self.queue.is_closed and any(arm.model.engine.is_ready for arm in self.router.arms())
 
     def authenticate(self, header: str | None, *, needs_admin: bool = False) -> Key:
         """Return whose key an Authorization header holds. Raises ApiError 401 or 403."""
@@ -107,7 +107,7 @@ class Gateway:
                 "model",
             )
         limit = request.limit if request.limit is not None else self.config.answer_tokens
-        asked = Asked(
+        answer_request = AnswerRequest(
             question=request.question,
             max_tokens=min(limit, self.config.max_answer_tokens),
             temperature=request.temperature or 0.0,
@@ -117,9 +117,9 @@ class Gateway:
         now = datetime.now(UTC)
         answer_id = new_answer_id(now, secrets.token_bytes(ID_BYTES))
         arm, created = choice.arm, int(now.timestamp())
-        return Exchange(key, request, arm, asked, answer_id, created, arm.name, choice.bucket)
+        return Exchange(key, request, arm, answer_request, answer_id, created, arm.name, choice.bucket)
 
-    async def answer(self, exchange: Exchange, emit: Callable[[str], Awaitable[None]]) -> Draft:
+    async def answer(self, exchange: Exchange, emit: Callable[[str], Awaitable[None]]) -> PartialAnswer:
         """Answer the question, giving text to `emit` as it comes, and record it, however it ends.
 
         Call it at once after `exchange`: from its first line on it holds the arm. Raises ApiError for whatever the
@@ -127,7 +127,7 @@ class Gateway:
         """
         work = Answering(
             exchange.arm.model,
-            exchange.asked,
+            exchange.answer_request,
             self.cache,
             lambda is_hit: self.metrics.count_lookup(exchange.arm.model.digest[:12], is_hit=is_hit),
         )
@@ -135,11 +135,11 @@ class Gateway:
         status: Status = "error"
         try:
             with exchange.arm.held():
-                async with asyncio.timeout(self.config.timeout_s), self.line.place():
+                async with asyncio.timeout(self.config.timeout_s), self.queue.place():
                     has_begun = True
-                    draft = await work.run(emit)
+                    answer = await work.run(emit)
             status = "ok"
-            return draft
+            return answer
         except TimeoutError:
             has_begun, status = True, "timeout"
             raise ApiError(
@@ -156,7 +156,7 @@ class Gateway:
             raise ApiError(500, str(error), "server_error", "internal_error") from None
         finally:
             if has_begun:
-                self._record(exchange, work.draft, status)
+                self._record(exchange, work.answer, status)
 
     def count(self, exchange: Exchange | None, status: int) -> None:
         """Count a request that has ended with an HTTP status."""
@@ -164,15 +164,15 @@ class Gateway:
 
     async def close(self) -> bool:
         """Refuse new requests, let the running ones end, and return whether all of them did in time."""
-        is_clean = await self.line.close(self.config.drain_s)
+        is_clean = await self.queue.close(self.config.drain_s)
         self.budgets.save()
         await self.router.close()
         return is_clean
 
-    def _record(self, exchange: Exchange, draft: Draft, status: Status) -> None:
-        if not draft.is_cached:
-            self.budgets.spend(exchange.key, (draft.prompt_tokens or 0) + (draft.completion_tokens or 0))
-        record = record_of(exchange, draft, status)
+    def _record(self, exchange: Exchange, answer: PartialAnswer, status: Status) -> None:
+        if not answer.is_cached:
+            self.budgets.spend(exchange.key, (answer.prompt_tokens or 0) + (answer.completion_tokens or 0))
+        record = record_of(exchange, answer, status)
         self.metrics.count_answer(record)
         try:
             self.recorder.record(record)
@@ -181,7 +181,7 @@ class Gateway:
             logger.warning("answer %s is not recorded: %s", record.answer_id, type(error).__name__)
 
 
-def record_of(exchange: Exchange, draft: Draft, status: Status) -> AnswerRecord:
+def record_of(exchange: Exchange, answer: PartialAnswer, status: Status) -> AnswerRecord:
     """Return what is kept of an answer."""
     model, started = exchange.arm.model, exchange.started
     return AnswerRecord(
@@ -192,22 +192,22 @@ def record_of(exchange: Exchange, draft: Draft, status: Status) -> AnswerRecord:
         prompt_digest=model.prompt_digest,
         index_version=model.index_version,
         engine=model.engine.name,
-        parameters={**exchange.asked.parameters(), "passages": model.passages},
+        parameters={**exchange.answer_request.parameters(), "passages": model.passages},
         messages=[{"role": turn.role, "content": turn.text} for turn in exchange.request.messages],
-        answer=draft.text,
-        document_ids=list(dict.fromkeys(citation.document_id for citation in draft.citations)),
-        retrieval_scores=[citation.score for citation in draft.citations],
-        abstained=draft.abstained,
-        ungrounded=None if draft.ungrounded is None else list(draft.ungrounded),
+        answer=answer.text,
+        document_ids=list(dict.fromkeys(citation.document_id for citation in answer.citations)),
+        retrieval_scores=[citation.score for citation in answer.citations],
+        abstained=answer.abstained,
+        ungrounded=None if answer.ungrounded is None else list(answer.ungrounded),
         status=status,
-        finish_reason=draft.finish_reason,
-        prompt_tokens=draft.prompt_tokens,
-        completion_tokens=draft.completion_tokens,
-        ttft_s=None if draft.first_at is None else draft.first_at - started,
+        finish_reason=answer.finish_reason,
+        prompt_tokens=answer.prompt_tokens,
+        completion_tokens=answer.completion_tokens,
+        ttft_s=None if answer.first_at is None else answer.first_at - started,
         seconds=time.monotonic() - started,
-        cpu_s=draft.cpu_s,
+        cpu_s=answer.cpu_s,
         key_id=exchange.key.id,
-        cached=draft.is_cached,
+        cached=answer.is_cached,
         shadow_of=None,
         bucket=exchange.bucket,
     )

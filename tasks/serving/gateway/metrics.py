@@ -52,17 +52,17 @@ class Metrics:
         self._child: Callable[..., Any] = cache(lambda figure, *labels: figure.labels(*labels))
         """Their own look-up takes a lock and makes texts of the labels, ten times an answer."""
 
-    def watch(self, name: str, help_text: str, read: Callable[[], float]) -> None:
+    def gauge(self, name: str, help_text: str, read: Callable[[], float]) -> None:
         """Show a figure that is read when the metrics are."""
         Gauge(name, help_text, registry=self.registry).set_function(read)
 
-    def watch_each(self, name: str, help_text: str, label: str, reads: Mapping[str, Callable[[], float]]) -> None:
+    def gauge_each(self, name: str, help_text: str, label: str, reads: Mapping[str, Callable[[], float]]) -> None:
         """Show a figure for each value of a label."""
         gauge = Gauge(name, help_text, [label], registry=self.registry)
         for value, read in reads.items():
             gauge.labels(value).set_function(read)
 
-    def watch_recorder(self, counts: Callable[[], "Counts"]) -> None:
+    def collect_recorder(self, counts: Callable[[], "Counts"]) -> None:
         """Show what became of the records, read when the metrics are."""
         self.registry.register(_RecorderFigures(counts))
 

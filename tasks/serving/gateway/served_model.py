@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from tasks.adapters.inference.stream_engine import LiveEngine
+from tasks.adapters.inference.stream_engine import StreamEngine
 from tasks.core.chat import prompt
 from tasks.core.digests import short
 from tasks.core.errors import ConfigError, DataError
@@ -39,7 +39,7 @@ class ServedModel:
     titles: dict[str, str]
     """Of the index's documents, by id."""
     search: Searcher
-    engine: LiveEngine
+    engine: StreamEngine
 
     @property
     def name(self) -> str:
@@ -52,7 +52,7 @@ class ServedModel:
         await self.engine.close()
 
 
-class Startable(LiveEngine, Protocol):
+class Startable(StreamEngine, Protocol):
     """An engine that takes its time to be ready."""
 
     async def start(self) -> None:
@@ -137,7 +137,7 @@ def fetch_version(registry: "Registry", digest: str, manifest: Manifest, root: P
     return folder
 
 
-async def start_engine(parts: Parts, settings: Settings, config: ServeConfig) -> LiveEngine:
+async def start_engine(parts: Parts, settings: Settings, config: ServeConfig) -> StreamEngine:
     """Return the engine that answers for the model, ready."""
     if config.engine == "upstream" or (config.engine == "auto" and settings.upstream_url):
         return await _start_upstream(parts, settings)
@@ -162,7 +162,7 @@ async def start_engine(parts: Parts, settings: Settings, config: ServeConfig) ->
     return await _started(ProcessEngine(spec, lambda messages: prompt_text(tokenizer, messages)))
 
 
-async def _start_upstream(parts: Parts, settings: Settings) -> LiveEngine:
+async def _start_upstream(parts: Parts, settings: Settings) -> StreamEngine:
     from tasks.adapters.inference.stream_upstream import Upstream, UpstreamEngine
 
     if not settings.upstream_url:
@@ -178,7 +178,7 @@ async def _start_upstream(parts: Parts, settings: Settings) -> LiveEngine:
     return await _started(engine)
 
 
-async def _started(engine: Startable) -> LiveEngine:
+async def _started(engine: Startable) -> StreamEngine:
     """Start the engine; nothing of it is left where that fails or is broken off."""
     try:
         await engine.start()

@@ -134,8 +134,8 @@ class Pages:
     async def dashboard(self, _: Request, visitor: Visitor) -> Response:
         board = await _read(self._board)
         now = dashboard_page.Now(
-            running=self._gateway.line.running,
-            waiting=self._gateway.line.waiting,
+            running=self._gateway.queue.running,
+            waiting=self._gateway.queue.waiting,
             arms=tuple((arm.name, arm.model.digest) for arm in self._gateway.router.arms()),
             records=self._watched.counts(),
             rollout=self._watched.rollout(),

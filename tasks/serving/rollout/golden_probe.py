@@ -12,7 +12,7 @@ from tasks.core.digests import short
 from tasks.core.release.golden_questions import Golden, holds
 from tasks.serving.config import ServeConfig
 from tasks.serving.gateway.answer_cache import AnswerCache
-from tasks.serving.gateway.answering import Answering, Asked, Draft
+from tasks.serving.gateway.answering import Answering, AnswerRequest, PartialAnswer
 from tasks.serving.gateway.served_model import ServedModel
 
 FIXED = "What do these documents describe?"
@@ -40,6 +40,6 @@ async def _ask(model: ServedModel, question: str, config: ServeConfig) -> str:
     async def ignore(_: str) -> None:
         """Nobody reads along."""
 
-    cache: AnswerCache[Draft] = AnswerCache(0)
-    work = Answering(model, Asked(question, config.golden_check_tokens), cache, lambda _: None)
+    cache: AnswerCache[PartialAnswer] = AnswerCache(0)
+    work = Answering(model, AnswerRequest(question, config.golden_check_tokens), cache, lambda _: None)
     return (await work.run(ignore)).text

@@ -1,6 +1,6 @@
 """Answers of a candidate that nobody is shown: after the shown answer has ended, as long as nobody waits.
 
-A shadow takes no place in the line, is broken off as soon as somebody waits for one, and fails in silence: it can
+A shadow takes no place in the queue, is broken off as soon as somebody waits for one, and fails in silence: it can
 neither delay nor fail a shown answer. It is recorded with the id of the one it belongs to. Caveat: on the embedded
 engines both models share the processor, so shown answers that begin meanwhile are somewhat slower.
 """
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from tasks.core.records.answer import AnswerRecord, Status
 from tasks.core.records.answer_id import new_answer_id
 from tasks.serving.gateway.answer_cache import AnswerCache
-from tasks.serving.gateway.answering import Answering, Draft
+from tasks.serving.gateway.answering import Answering, PartialAnswer
 from tasks.serving.gateway.gateway import ID_BYTES, Exchange, Gateway, record_of
 from tasks.serving.gateway.router import Arm
 
@@ -52,33 +52,33 @@ class Shadows:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _is_crowded(self) -> bool:
-        line = self._gateway.line
-        return line.waiting > 0 or line.is_closed
+        queue = self._gateway.queue
+        return queue.waiting > 0 or queue.is_closed
 
     async def _answer(self, shown: Exchange, arm: Arm) -> None:
         answer_id = new_answer_id(datetime.now(UTC), secrets.token_bytes(ID_BYTES))
         exchange = replace(shown, arm=arm, role=arm.name, answer_id=answer_id, started=time.monotonic())
-        cache: AnswerCache[Draft] = AnswerCache(0)
-        work = Answering(arm.model, shown.asked, cache, lambda _: None)
+        cache: AnswerCache[PartialAnswer] = AnswerCache(0)
+        work = Answering(arm.model, shown.answer_request, cache, lambda _: None)
         try:
             with arm.held():
                 async with asyncio.timeout(self._gateway.config.timeout_s):
                     await work.run(self._make_way)
-            self._keep(exchange, shown, work.draft, "ok")
+            self._keep(exchange, shown, work.answer, "ok")
         except _Crowded:
             self.dropped += 1
         except TimeoutError:
-            self._keep(exchange, shown, work.draft, "timeout")
+            self._keep(exchange, shown, work.answer, "timeout")
         except Exception as error:
             logger.warning("a shadow failed with %s", type(error).__name__)
-            self._keep(exchange, shown, work.draft, "error")
+            self._keep(exchange, shown, work.answer, "error")
 
     async def _make_way(self, _: str) -> None:
         if self._is_crowded():
             raise _Crowded
 
-    def _keep(self, exchange: Exchange, shown: Exchange, draft: Draft, status: Status) -> None:
-        record = record_of(exchange, draft, status).model_copy(update={"shadow_of": shown.answer_id})
+    def _keep(self, exchange: Exchange, shown: Exchange, answer: PartialAnswer, status: Status) -> None:
+        record = record_of(exchange, answer, status).model_copy(update={"shadow_of": shown.answer_id})
         self._gateway.metrics.count_answer(record)
         self._gateway.recorder.record(record)
         self._on_record(record)

@@ -402,19 +402,19 @@ class Deployment:
     def _watch(self) -> None:
         """Show the rollout among the figures; NaN where there is none."""
         metrics = self._gateway.metrics
-        metrics.watch("ratchet_rollout_share", "Of the askers that get the candidate's answers.", self._share)
-        metrics.watch(
+        metrics.gauge("ratchet_rollout_share", "Of the askers that get the candidate's answers.", self._share)
+        metrics.gauge(
             "ratchet_rollout_outcome",
             "What the evidence says: 1 advance, 0 wait, -1 roll back.",
             lambda: OUTCOMES[self._decision.outcome] if self._decision else float("nan"),
         )
-        metrics.watch_each(
+        metrics.gauge_each(
             "ratchet_rollout_requests",
             "Answers of an arm at this step.",
             "arm",
             {CANDIDATE: lambda: self._requests(CANDIDATE), CHAMPION: lambda: self._requests(CHAMPION)},
         )
-        metrics.watch("ratchet_shadows_dropped", "Unseen answers left out under load.", lambda: self._shadows.dropped)
+        metrics.gauge("ratchet_shadows_dropped", "Unseen answers left out under load.", lambda: self._shadows.dropped)
 
     def _share(self) -> float:
         return self._router.rollout.share if self._router.rollout else float("nan")

@@ -17,7 +17,7 @@ import httpx
 import openai
 import pytest
 
-from tasks.adapters.inference.stream_engine import Ask, Piece
+from tasks.adapters.inference.stream_engine import GenerationRequest, StreamChunk
 from tasks.adapters.records.answer_log import Journal, line_of, rotate, start_of_hour
 from tasks.adapters.records.feedback_store import read_feedback
 from tasks.adapters.storage.object_store import open_store
@@ -63,15 +63,15 @@ class FakeEngine:
     is_ready: bool = True
     is_held: bool = False
     finish: str = "stop"
-    asks: list[Ask] = field(default_factory=list)
+    requests: list[GenerationRequest] = field(default_factory=list)
     running: int = 0
     most_running: int = 0
     cancelled: int = 0
     is_closed: bool = False
     name: str = "fake f32"
 
-    async def stream(self, ask: Ask) -> AsyncGenerator[Piece, None]:
-        self.asks.append(ask)
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[StreamChunk, None]:
+        self.requests.append(request)
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         words, is_whole = self.text.split(" "), False
@@ -83,7 +83,7 @@ class FakeEngine:
                 if self.error and number > 1:
                     raise self.error
                 is_last = number == len(words)
-                yield Piece(
+                yield StreamChunk(
                     word if is_last else word + " ", 20, number, 0.01 * number, self.finish if is_last else None
                 )  # type: ignore[arg-type]
             is_whole = True
@@ -277,7 +277,7 @@ def checkout(settings: Settings, tmp_path: Path) -> Settings:
 def house(start: Start, checkout: Settings) -> Iterator[House]:
     recorder = open_recorder(checkout)
     live = start(recorder=recorder, groups=lambda gateway: route_groups(gateway, recorder, checkout))
-    live.gateway.metrics.watch_recorder(lambda: recorder.counts)
+    live.gateway.metrics.collect_recorder(lambda: recorder.counts)
     yield House(live, checkout, recorder)
     assert recorder.close()
 

@@ -14,7 +14,7 @@ import pytest
 
 from tasks.adapters.inference.batch_engine import open_engine
 from tasks.adapters.inference.batch_types import EngineSpec
-from tasks.adapters.inference.stream_engine import Ask, EngineLostError, Piece, PromptRefusedError
+from tasks.adapters.inference.stream_engine import EngineLostError, GenerationRequest, PromptRefusedError, StreamChunk
 from tasks.adapters.inference.stream_openvino import Batch
 from tasks.adapters.inference.stream_process import ProcessEngine
 from tasks.adapters.models.base_model import EMBEDDED, load_tokenizer, resolve
@@ -32,7 +32,7 @@ for line in sys.stdin:
     if "cancel" in order:
         open(os.environ["ECHO_LOG"], "a").write(f"cancel {order['cancel']}\\n")
         continue
-    number, prompt = order["ask"], order["prompt"]
+    number, prompt = order["generate"], order["prompt"]
     if prompt == "die":
         os._exit(3)
     if prompt == "long":
@@ -48,8 +48,8 @@ def last_content(messages: object) -> str:
     return str(messages[-1]["content"])  # type: ignore[index]
 
 
-def ask(text: str, max_tokens: int = 8) -> Ask:
-    return Ask([{"role": "user", "content": text}], max_tokens)
+def request(text: str, max_tokens: int = 8) -> GenerationRequest:
+    return GenerationRequest([{"role": "user", "content": text}], max_tokens)
 
 
 @pytest.fixture
@@ -73,34 +73,37 @@ def run(engine: ProcessEngine, work: Callable[[ProcessEngine], Awaitable[None]])
     asyncio.run(all_of_it())
 
 
-async def collect(engine: ProcessEngine, asked: Ask) -> list[Piece]:
-    return [piece async for piece in engine.stream(asked)]
+async def collect(engine: ProcessEngine, wanted: GenerationRequest) -> list[StreamChunk]:
+    return [chunk async for chunk in engine.stream(wanted)]
 
 
 def test_an_answer_comes_in_pieces_with_counts_and_a_reason_for_its_end(echo: ProcessEngine) -> None:
     async def work(engine: ProcessEngine) -> None:
         assert engine.is_ready
-        assert await collect(engine, ask("hello")) == [Piece("hello", 3, 1, 0.1), Piece("!", 3, 2, 0.2, "stop")]
+        assert await collect(engine, request("hello")) == [
+            StreamChunk("hello", 3, 1, 0.1),
+            StreamChunk("!", 3, 2, 0.2, "stop"),
+        ]
 
     run(echo, work)
 
 
 def test_many_answers_at_once_do_not_mix(echo: ProcessEngine) -> None:
     async def work(engine: ProcessEngine) -> None:
-        answers = await asyncio.gather(*(collect(engine, ask(f"question {i}")) for i in range(50)))
-        assert [pieces[0].text for pieces in answers] == [f"question {i}" for i in range(50)]
+        answers = await asyncio.gather(*(collect(engine, request(f"question {i}")) for i in range(50)))
+        assert [chunks[0].text for chunks in answers] == [f"question {i}" for i in range(50)]
 
     run(echo, work)
 
 
 def test_who_stops_reading_cancels_the_work(echo: ProcessEngine, tmp_path: Path) -> None:
     async def work(engine: ProcessEngine) -> None:
-        async with aclosing(engine.stream(ask("endless"))) as pieces:
-            async for _ in pieces:
+        async with aclosing(engine.stream(request("endless"))) as chunks:
+            async for _ in chunks:
                 break
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(collect(engine, ask("endless")), 0.2)
-        await collect(engine, ask("whole"))
+            await asyncio.wait_for(collect(engine, request("endless")), 0.2)
+        await collect(engine, request("whole"))
 
     run(echo, work)
     assert (tmp_path / "log").read_text() == "cancel 1\ncancel 2\n"
@@ -109,20 +112,20 @@ def test_who_stops_reading_cancels_the_work(echo: ProcessEngine, tmp_path: Path)
 def test_a_prompt_that_does_not_fit_is_refused_in_a_sentence(echo: ProcessEngine) -> None:
     async def work(engine: ProcessEngine) -> None:
         with pytest.raises(PromptRefusedError, match="9 tokens do not fit: shorten it"):
-            await collect(engine, ask("long"))
+            await collect(engine, request("long"))
 
     run(echo, work)
 
 
 def test_a_dead_engine_loses_its_answers_and_starts_anew(echo: ProcessEngine) -> None:
     async def work(engine: ProcessEngine) -> None:
-        first, lost = engine.pid, asyncio.create_task(collect(engine, ask("endless")))
+        first, lost = engine.pid, asyncio.create_task(collect(engine, request("endless")))
         await asyncio.sleep(0.05)
         with pytest.raises(EngineLostError, match="code 3"):
-            await collect(engine, ask("die"))
+            await collect(engine, request("die"))
         with pytest.raises(EngineLostError):
             await lost
-        assert (await collect(engine, ask("again")))[-1].finish_reason == "stop"
+        assert (await collect(engine, request("again")))[-1].finish_reason == "stop"
         assert engine.pid != first
 
     run(echo, work)
@@ -162,28 +165,28 @@ def test_the_real_engine_streams_what_evaluation_measures_cancels_and_survives_a
     measured = open_engine(spec).answer(prompts, 24)
 
     async def work(engine: ProcessEngine) -> None:
-        answers = await asyncio.gather(*(collect(engine, Ask(chat, 24)) for chat in chats))
-        for pieces, answer in zip(answers, measured, strict=True):
-            assert "".join(piece.text for piece in pieces).strip() == answer.text
-            assert pieces[-1].prompt_tokens == answer.prompt_tokens
-            assert pieces[-1].completion_tokens == answer.completion_tokens
-            assert pieces[-1].finish_reason == ("length" if answer.completion_tokens == 24 else "stop")
-            assert len(pieces) > 3
-            assert pieces[-1].cpu_s is not None
-            assert 0 < pieces[-1].cpu_s < 30
-        async with aclosing(engine.stream(Ask(chats[1], 400))) as endless:
+        answers = await asyncio.gather(*(collect(engine, GenerationRequest(chat, 24)) for chat in chats))
+        for chunks, answer in zip(answers, measured, strict=True):
+            assert "".join(chunk.text for chunk in chunks).strip() == answer.text
+            assert chunks[-1].prompt_tokens == answer.prompt_tokens
+            assert chunks[-1].completion_tokens == answer.completion_tokens
+            assert chunks[-1].finish_reason == ("length" if answer.completion_tokens == 24 else "stop")
+            assert len(chunks) > 3
+            assert chunks[-1].cpu_s is not None
+            assert 0 < chunks[-1].cpu_s < 30
+        async with aclosing(engine.stream(GenerationRequest(chats[1], 400))) as endless:
             await anext(endless)
-        short = await collect(engine, Ask(chats[0], 3))
+        short = await collect(engine, GenerationRequest(chats[0], 3))
         assert short[-1].completion_tokens == 3
         with pytest.raises(PromptRefusedError, match="shorten"):
-            await collect(engine, Ask([{"role": "user", "content": "word " * 60_000}], 4))
-        lost = asyncio.create_task(collect(engine, Ask(chats[1], 400)))
+            await collect(engine, GenerationRequest([{"role": "user", "content": "word " * 60_000}], 4))
+        lost = asyncio.create_task(collect(engine, GenerationRequest(chats[1], 400)))
         await asyncio.sleep(0.5)
         assert engine.pid is not None
         os.kill(engine.pid, signal.SIGKILL)
         with pytest.raises(EngineLostError):
             await lost
-        assert "Paris" in "".join(piece.text for piece in await collect(engine, Ask(chats[0], 24)))
+        assert "Paris" in "".join(chunk.text for chunk in await collect(engine, GenerationRequest(chats[0], 24)))
 
     run(ProcessEngine(spec, lambda chat: prompt_text(tokenizer, list(chat))), work)
 
@@ -198,10 +201,10 @@ def test_a_request_waits_while_another_computes_its_beginning_and_is_answered_as
     batch.add(3, texts[0], 6, 0.0, 1.0, None)
     batch.cancel(3)
     steps = [list(batch.step())]
-    assert {growth.number for growth in steps[0]} == {0, 2}, "the second has the beginning of the first"
+    assert {delta.number for delta in steps[0]} == {0, 2}, "the second has the beginning of the first"
     while batch.is_busy:
         steps.append(list(batch.step()))
-    assert 1 in {growth.number for growth in steps[1]}
+    assert 1 in {delta.number for delta in steps[1]}
     said = ["".join(g.text for step in steps for g in step if g.number == number).strip() for number in range(4)]
     engine = open_engine(spec)
     assert said == [*(engine.answer([text], 6)[0].text for text in texts), ""], "the last was cancelled"

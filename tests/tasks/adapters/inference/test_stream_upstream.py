@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tasks.adapters.inference.stream_engine import Ask, EngineLostError, Piece, PromptRefusedError
+from tasks.adapters.inference.stream_engine import EngineLostError, GenerationRequest, PromptRefusedError, StreamChunk
 from tasks.adapters.inference.stream_upstream import Upstream, UpstreamEngine
 from tasks.core.errors import ConfigError
 
-ASK = Ask([{"role": "user", "content": "hello"}], 8, seed=3)
+REQUEST = GenerationRequest([{"role": "user", "content": "hello"}], 8, seed=3)
 
 
 class VllmStub:
@@ -134,13 +134,13 @@ def run(upstream: Upstream, work: Callable[[UpstreamEngine], Awaitable[None]]) -
     asyncio.run(all_of_it())
 
 
-async def collect(engine: UpstreamEngine) -> list[Piece]:
-    return [piece async for piece in engine.stream(ASK)]
+async def collect(engine: UpstreamEngine) -> list[StreamChunk]:
+    return [chunk async for chunk in engine.stream(REQUEST)]
 
 
 def test_an_answer_comes_in_pieces_and_its_counts_last(stub: VllmStub) -> None:
     async def work(engine: UpstreamEngine) -> None:
-        assert await collect(engine) == [Piece("Hel"), Piece("lo"), Piece("", 5, 2, None, "length")]
+        assert await collect(engine) == [StreamChunk("Hel"), StreamChunk("lo"), StreamChunk("", 5, 2, None, "length")]
         assert engine.is_ready
 
     run(Upstream(stub.url, "base"), work)
@@ -189,8 +189,8 @@ def test_who_stops_reading_ends_the_work_upstream(stub: VllmStub) -> None:
     stub.fault = "endless"
 
     async def work(engine: UpstreamEngine) -> None:
-        async with aclosing(engine.stream(ASK)) as pieces:
-            await anext(pieces)
+        async with aclosing(engine.stream(REQUEST)) as chunks:
+            await anext(chunks)
         assert await asyncio.to_thread(stub.hung_up.wait, 10)
 
     run(Upstream(stub.url, "base"), work)

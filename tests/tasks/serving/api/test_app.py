@@ -42,10 +42,10 @@ def test_the_model_is_asked_by_the_template_it_was_trained_with_greedily(start: 
         {"role": "user", "content": [{"type": "text", "text": f" {QUESTION} "}]},
     ]
     live.client().chat.completions.create(model="ratchet", messages=turns)  # type: ignore[arg-type]
-    (ask,) = live.engine.asks
+    (request,) = live.engine.requests
     context = ["json.dumps(obj, indent=None)\nSerialise an object.", "json.loads\nRead an object."]
-    assert list(ask.messages) == prompt.render(context, QUESTION)
-    assert (ask.temperature, ask.top_p, ask.seed, ask.max_tokens) == (0.0, 1.0, None, 128)
+    assert list(request.messages) == prompt.render(context, QUESTION)
+    assert (request.temperature, request.top_p, request.seed, request.max_tokens) == (0.0, 1.0, None, 128)
 
 
 def test_the_openai_client_streams_the_same_answer(start: Any) -> None:
@@ -135,7 +135,7 @@ def test_a_wrong_body_is_refused_with_the_field_at_fault_and_no_value(
     error = reply.json()["error"]
     assert (error["param"], error["code"], error["type"]) == (param, code, "invalid_request_error")
     assert "wizard" not in error["message"]
-    assert not live.engine.asks
+    assert not live.engine.requests
 
 
 @pytest.mark.parametrize("body", ["", "{", "[]", "\x00", '{"model": "\\ud800"}', "NaN", "[" * 5000])
@@ -159,7 +159,7 @@ def test_requests_without_a_valid_key_are_refused(start: Any) -> None:
     for path in ("/v1/models", "/v1/models/ratchet", "/metrics"):
         assert live.get(path).status_code == 401
     assert live.get("/metrics", live.user).status_code == 403
-    assert not live.engine.asks
+    assert not live.engine.requests
 
 
 def test_unknown_addresses_and_methods_get_openais_error_bodies(start: Any) -> None:
@@ -221,7 +221,7 @@ def test_a_client_that_goes_away_cancels_the_work(start: Any, stream: bool) -> N
     live.wait(lambda: bool(live.kept.records))
     assert live.engine.cancelled == 1
     assert live.kept.records[0].status == "cancelled"
-    assert live.gateway.line.running == 0
+    assert live.gateway.queue.running == 0
     assert 'ratchet_requests_total{model="aaaaaaaaaaaa",status="499"} 1.0' in live.get("/metrics", live.admin).text
 
 
@@ -238,9 +238,9 @@ def test_a_client_that_goes_away_leaves_the_line(start: Any) -> None:
                 headers={"Authorization": f"Bearer {live.user}"},
                 timeout=0.2,
             )
-        live.wait(lambda: live.gateway.line.waiting == 0, 2)
+        live.wait(lambda: live.gateway.queue.waiting == 0, 2)
         assert first.result().status_code == 200
-    assert len(live.engine.asks) == 1
+    assert len(live.engine.requests) == 1
 
 
 def test_more_than_the_line_holds_are_told_when_to_come_again(start: Any) -> None:
@@ -256,7 +256,7 @@ def test_more_than_the_line_holds_are_told_when_to_come_again(start: Any) -> Non
     assert 1 <= int(refused.headers["retry-after"]) <= 60
     assert refused.json()["error"]["code"] == "queue_full"
     assert live.engine.most_running == 2
-    assert (live.gateway.line.running, live.gateway.line.waiting) == (0, 0)
+    assert (live.gateway.queue.running, live.gateway.queue.waiting) == (0, 0)
 
 
 def test_a_drain_ends_running_answers_and_refuses_new_ones(start: Any) -> None:
@@ -267,7 +267,7 @@ def test_a_drain_ends_running_answers_and_refuses_new_ones(start: Any) -> None:
         running = pool.submit(live.post, {**CHAT, "stream": True})
         live.wait(lambda: live.engine.running == 1)
         live.drain()
-        live.wait(lambda: live.gateway.line.is_closed)
+        live.wait(lambda: live.gateway.queue.is_closed)
         refused = other.post("/v1/chat/completions", json=CHAT, headers={"Authorization": f"Bearer {live.user}"})
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "shutting_down")
         assert "retry-after" in refused.headers
@@ -325,13 +325,13 @@ def test_the_same_question_is_answered_from_the_cache_where_that_is_on(start: An
     first, second = (live.client().chat.completions.create(**CHAT) for _ in range(2))
     assert first.choices[0].message == second.choices[0].message
     assert first.id != second.id
-    assert len(live.engine.asks) == 1
+    assert len(live.engine.requests) == 1
     assert "".join(c.choices[0].delta.content or "" for c in live.client().chat.completions.create(**CHAT, stream=True))
     assert [record.cached for record in live.kept.records] == [False, True, True]
     assert live.kept.records[1].ungrounded == live.kept.records[0].ungrounded
     for other in ({"max_tokens": 7}, {"temperature": 0.7}, {"temperature": 0.7}, {"top_p": 0.5}):
         live.client().chat.completions.create(**CHAT, **other)
-    assert len(live.engine.asks) == 5
+    assert len(live.engine.requests) == 5
     live.swap("b" * 64)
     assert live.client().chat.completions.create(**CHAT).choices[0].message.content == "Another answer."
     assert 'ratchet_cache_total{model="aaaaaaaaaaaa",result="hit"} 2.0' in live.get("/metrics", live.admin).text
@@ -341,7 +341,7 @@ def test_nothing_is_cached_unless_asked_for(start: Any) -> None:
     live = start()
     for _ in range(2):
         live.post(CHAT)
-    assert len(live.engine.asks) == 2
+    assert len(live.engine.requests) == 2
 
 
 def test_a_key_has_its_requests_a_minute_and_its_tokens_a_day(start: Any) -> None:

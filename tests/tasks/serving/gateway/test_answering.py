@@ -8,9 +8,9 @@ from tasks.serving.gateway.answering import Stripper
 
 
 @given(st.lists(st.text(alphabet="ab \n\t", max_size=4)))
-def test_a_text_in_pieces_is_stripped_as_a_whole_one_is(pieces: list[str]) -> None:
+def test_a_text_in_pieces_is_stripped_as_a_whole_one_is(chunks: list[str]) -> None:
     strip = Stripper()
-    assert "".join(strip.feed(piece) for piece in pieces) == "".join(pieces).strip()
+    assert "".join(strip.feed(chunk) for chunk in chunks) == "".join(chunks).strip()
 
 
 def test_the_answer_asked_for_longest_ago_leaves_the_cache_first() -> None:

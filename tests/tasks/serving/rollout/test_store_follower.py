@@ -273,7 +273,7 @@ def test_enough_right_answers_pass_and_are_not_recorded(fleet: Fleet) -> None:
     fleet.follow()
     fleet.promote(second)
     fleet.wait(second)
-    assert len(fleet.engines[second].asks) == 3
+    assert len(fleet.engines[second].requests) == 3
     assert not fleet.live.kept.records
 
 
