@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -26,6 +27,8 @@ from tasks.core.stage import Report, StageConfig, fault_of
 from tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+Values = TypeVar("Values", bound=StageConfig)
 
 GROUPS = ("curate", "finetune", "release", "monitor")
 UNVERSIONED = ("monitor",)  # groups that read the traffic of the hour: DVC cannot know them stale nor make them again
@@ -108,6 +111,17 @@ def load_config(stage: Stage, overrides: Sequence[str] = (), profile: str | None
         return config_class.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_explain(stage, config_class, error)) from None
+
+
+def load_config_as(kind: type[Values]) -> Values:
+    """Return the config of the one stage whose values are a `kind`: how other code reads what it shares with a stage.
+
+    Raises ConfigError as `load_config` does.
+    """
+    (stage,) = [stage for stage in stages() if issubclass(stage.load().Config, kind)]
+    config = load_config(stage)
+    assert isinstance(config, kind)
+    return config
 
 
 def profile_file(name: str) -> Path:

@@ -22,7 +22,7 @@ from tasks.core.release.ledger import Entry
 from tasks.core.release.lineage import POINTERS
 from tasks.runner import stages
 from tasks.serving.access.keys import key_ring
-from tasks.serving.access.usage_limits import Budgets, usage_file
+from tasks.serving.access.usage_limits import open_budgets
 from tasks.settings import Settings
 
 LAST_ENTRIES = 8
@@ -132,7 +132,7 @@ def _drift_text(drift: Facts | None) -> str:
 
 
 def _budgets(settings: Settings) -> list[Facts]:
-    used = Budgets(usage_file(settings.home))
+    used = open_budgets(settings)
     return [
         {
             "id": key.id,

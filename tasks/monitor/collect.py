@@ -154,20 +154,21 @@ def _draw(model: str, since: datetime, until: datetime, config: Config, settings
 
 
 def _answers(since: datetime, until: datetime, settings: Settings) -> Iterator[AnswerRecord]:
-    from tasks.adapters.records.answer_log import answers_of, open_records, read_hours
+    from tasks.adapters.records.answer_log import read_hours
+    from tasks.adapters.records.record_place import open_records
+    from tasks.adapters.records.record_table import answers_of
 
-    place = open_records(settings.home, settings.records_url, settings.s3_endpoint_url)
+    place = open_records(settings)
     for hour in read_hours(place, since, until):
         yield from answers_of(hour)
 
 
 def _rows(answers: list[AnswerRecord], since: datetime, settings: Settings) -> list[TrafficRow]:
     """Return the rows, oldest first, with what people said about them."""
-    from tasks.adapters.records.feedback_store import read_feedback
-    from tasks.adapters.storage.object_store import open_store
+    from tasks.adapters.records.feedback_store import open_feedback, read_feedback
     from tasks.core.feedback.rules import settle
 
-    verdicts = settle(read_feedback(open_store(settings.feedback_url, settings.s3_endpoint_url), since))
+    verdicts = settle(read_feedback(open_feedback(settings), since))
     ordered = sorted(answers, key=lambda answer: (answer.at, answer.answer_id))
     return [row_of(answer, verdicts.get(answer.answer_id)) for answer in ordered]
 

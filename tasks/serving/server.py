@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import uvicorn
 import uvloop
 
-from tasks.adapters.records.feedback_store import FeedbackBox
+from tasks.adapters.records.feedback_store import FeedbackBox, open_feedback
 from tasks.adapters.release.registry import Registry
 from tasks.adapters.release.rollouts import Deployments
 from tasks.adapters.storage.object_store import open_store
@@ -25,7 +25,7 @@ from tasks.adapters.system.processes import allow_open_files
 from tasks.adapters.system.provenance import checkout_name
 from tasks.core.errors import ConfigError, ExternalError
 from tasks.serving.access.keys import KeyRing, key_ring
-from tasks.serving.access.usage_limits import Budgets, usage_file
+from tasks.serving.access.usage_limits import Budgets, open_budgets
 from tasks.serving.api.app import build_app
 from tasks.serving.api.feedback_routes import feedback_routes
 from tasks.serving.api.route_group import RouteGroup
@@ -89,7 +89,7 @@ async def _serve(
 
     say("Loading the model ...")
     model = await open_champion(deployments, load, config, f"gateway {name}")
-    budgets = Budgets(usage_file(settings.home))
+    budgets = open_budgets(settings)
     router = RolloutRouter(model)
     gateway = Gateway(router, config, recorder=recorder, keys=keys, budgets=budgets)
     url, history = f"http://{host}:{port}", RecordedHistory(settings)
@@ -112,8 +112,7 @@ def route_groups(
     gateway: Gateway, recorder: Recorder, settings: Settings, rollout: Callable[[], str | None] = lambda: None
 ) -> list[RouteGroup]:
     """Return what this checkout's gateway has beside OpenAI's API: feedback and the pages."""
-    store = open_store(settings.feedback_url, settings.s3_endpoint_url)
-    box = FeedbackBox(store, redactor_of(settings), recorder.find)
+    box = FeedbackBox(open_feedback(settings), redactor_of(settings), recorder.find)
     watched = Watched(lambda: recorder.counts, rollout)
     return [feedback_routes(gateway, box), page_routes(gateway, settings, watched)]
 

@@ -209,7 +209,7 @@ def own_part(folder: Path) -> list[str]:
 async def own_cpu_ms(folder: Path, *, stream: bool, records: bool) -> float:
     """Return the CPU-ms a request of this process while another one asks."""
     from tasks.adapters.privacy.redactor import make_redactor
-    from tasks.adapters.records.answer_log import RecordPlace
+    from tasks.adapters.records.record_place import RecordPlace
     from tasks.adapters.storage.object_store import FolderStore
     from tasks.serving.access.keys import KeyRing
     from tasks.serving.access.usage_limits import Budgets

@@ -23,7 +23,9 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from tasks.adapters.privacy.redactor import make_redactor
-from tasks.adapters.records.answer_log import Journal, RecordPlace, line_of, read_records
+from tasks.adapters.records.answer_log import read_records
+from tasks.adapters.records.journal import Journal, line_of
+from tasks.adapters.records.record_place import RecordPlace
 from tasks.adapters.storage.object_store import FolderStore
 from tasks.core.chat import prompt
 from tasks.core.privacy.record_redaction import redact_answers

@@ -13,7 +13,8 @@ from prefect.testing.utilities import prefect_test_harness
 
 from tasks.adapters.monitoring.traffic_table import write_traffic
 from tasks.adapters.monitoring.window_log import WatchLog
-from tasks.adapters.records.answer_log import Journal, line_of, open_records
+from tasks.adapters.records.journal import Journal, line_of
+from tasks.adapters.records.record_place import open_records
 from tasks.adapters.retrieval.embedder import load_embedder
 from tasks.adapters.storage.object_store import open_store
 from tasks.core.monitoring.served_traffic import row_of
@@ -74,7 +75,7 @@ def settings(workdir: Path, repository: Path, hook: Hook, monkeypatch: pytest.Mo
 def serve(settings: Settings, seed: int, last: datetime | None = None) -> None:
     """Write records of answers, a third of them about the new topic."""
     lately = [*answers(USUAL, 160, seed, good=0.95, last=last), *answers(NEW, 80, seed + 1, good=0.1, last=last)]
-    journal = Journal(open_records(settings.home, settings.records_url, None).journals, datetime.now(UTC))
+    journal = Journal(open_records(settings).journals, datetime.now(UTC))
     journal.append(b"".join(map(line_of, lately)))
     journal.close()
 

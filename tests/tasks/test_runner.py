@@ -11,8 +11,9 @@ import pytest
 
 from tasks import runner
 from tasks.core.errors import ConfigError, DataError, ExternalError, RatchetError
+from tasks.core.privacy.redaction_config import RedactionConfig
 from tasks.core.stage import Report, StageConfig
-from tasks.runner import Stage, find_stage, load_config, read_error, run_stage, stages
+from tasks.runner import Stage, find_stage, load_config, load_config_as, read_error, run_stage, stages
 from tasks.settings import Settings
 
 STAGE = Stage("curate", "toy")
@@ -64,6 +65,14 @@ def test_an_old_name_of_a_field_is_refused_by_a_sentence_that_names_the_new_one(
     write_yaml(STAGE.config_file, "stripes: 3\n")
     with pytest.raises(ConfigError, match=r"curate.toy .*stripes is now called bands: rename it\.$"):
         load_config(STAGE)
+
+
+def test_values_that_a_stage_shares_are_read_by_their_type(workdir: Path) -> None:
+    write_yaml(Path("configs/curate/redact.yaml"), "extra_patterns: {STAFF_ID: 'E-[0-9]{6}'}\nner_sources: []\n")
+    assert load_config_as(RedactionConfig).extra_patterns == {"STAFF_ID": "E-[0-9]{6}"}
+    write_yaml(Path("configs/curate/redact.yaml"), "extra_patterns: {STAFF_ID: '['}\n")
+    with pytest.raises(ConfigError, match=r"curate\.redact .*pattern of STAFF_ID is no regular expression"):
+        load_config_as(RedactionConfig)
 
 
 def test_every_stage_is_found_by_its_path_and_by_its_name() -> None:

@@ -8,10 +8,11 @@ it is written.
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Protocol
 
 from pydantic import ValidationError
 
-from tasks.adapters.storage.object_store import Store
+from tasks.adapters.storage.object_store import Store, open_store
 from tasks.core.feedback.rules import (
     FeedbackLimits,
     FeedbackRefusedError,
@@ -26,6 +27,21 @@ from tasks.core.records.answer import AnswerRecord
 from tasks.core.records.schema import Feedback, record_id
 
 CORRECTION, VERDICT, REVIEW = "correction", "verdict", "review"
+
+
+class FeedbackSettings(Protocol):
+    """What of a checkout's settings says where its feedback lies."""
+
+    @property
+    def feedback_url(self) -> str: ...
+
+    @property
+    def s3_endpoint_url(self) -> str | None: ...
+
+
+def open_feedback(settings: FeedbackSettings) -> Store:
+    """Return the store of a checkout's feedback; `feedback_url` is a folder or s3://bucket/prefix."""
+    return open_store(settings.feedback_url, settings.s3_endpoint_url)
 
 
 class FeedbackBox:

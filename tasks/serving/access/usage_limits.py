@@ -15,13 +15,9 @@ from pathlib import Path
 from tasks.adapters.storage.files import write_json
 from tasks.serving.access.keys import Key
 from tasks.serving.protocol.api_error import ApiError
+from tasks.settings import Settings
 
 MINUTE_S = 60.0
-
-
-def usage_file(home: Path) -> Path:
-    """Return where a checkout's gateway notes what was used."""
-    return home / "serving" / "usage.json"
 
 
 class Budgets:
@@ -96,6 +92,11 @@ class Budgets:
             return str(notes["day"]), {str(name): int(count) for name, count in notes["tokens"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return "", {}
+
+
+def open_budgets(settings: Settings) -> Budgets:
+    """Return what each key of this checkout's gateway has used."""
+    return Budgets(settings.home / "serving" / "usage.json")
 
 
 def seconds_to_midnight(now: datetime) -> int:

@@ -12,8 +12,9 @@ from itertools import islice
 from typing import TypeVar
 
 from tasks.adapters.monitoring.last_drift import LastDrift, last_drift, monitor_folders
-from tasks.adapters.records.answer_log import read_hours, start_of_hour
-from tasks.adapters.records.feedback_store import read_feedback
+from tasks.adapters.records.answer_log import read_hours
+from tasks.adapters.records.feedback_store import open_feedback, read_feedback
+from tasks.adapters.records.record_place import open_records, start_of_hour
 from tasks.adapters.release.ledger_queries import Recorded, recorded, verdicts
 from tasks.adapters.release.registry import Registry
 from tasks.adapters.storage.object_store import open_store
@@ -21,7 +22,6 @@ from tasks.core.errors import RatchetError
 from tasks.core.feedback.rules import settle
 from tasks.core.monitoring.serving_stats import COLUMNS, Figures, figures_of, total
 from tasks.core.release.lineage import Pointer
-from tasks.serving.records.recording import record_place
 from tasks.settings import Settings
 
 T = TypeVar("T")
@@ -80,8 +80,8 @@ class BoardReader:
 
     def __init__(self, settings: Settings, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._settings, self._now = settings, now
-        self._place = record_place(settings)
-        self._feedback = open_store(settings.feedback_url, settings.s3_endpoint_url)
+        self._place = open_records(settings)
+        self._feedback = open_feedback(settings)
         self._registry = Registry(open_store(settings.store_url, settings.s3_endpoint_url))
         self._finished: OrderedDict[datetime, Figures] = OrderedDict()
 

@@ -16,27 +16,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tasks.adapters.privacy.redactor import make_redactor
-from tasks.adapters.records.answer_log import (
-    Journal,
-    RecordPlace,
-    find_record,
-    journals,
-    line_of,
-    rotate,
-    start_of_hour,
-)
-from tasks.adapters.storage.object_store import open_store
+from tasks.adapters.records.answer_log import find_record
+from tasks.adapters.records.journal import Journal, journals, line_of, rotate
+from tasks.adapters.records.record_place import RecordPlace, open_records, start_of_hour
 from tasks.adapters.storage.secret_key import pseudonym_key
 from tasks.core.errors import RatchetError
 from tasks.core.privacy.record_redaction import Recogniser, redact_answers
 from tasks.core.privacy.redaction import Redactor
+from tasks.core.privacy.redaction_config import RedactionConfig
 from tasks.core.records.answer import AnswerRecord
-from tasks.runner import find_stage, load_config
+from tasks.runner import load_config_as
 from tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-JOURNALS = "journal"  # below `home`
 FLUSH_EVERY_S = 0.6  # a batch costs the detectors' 6 ms, however few its records
 ROTATE_EVERY_S = 60.0
 MAX_RECORDS = 20_000
@@ -63,20 +56,15 @@ class Counts:
     """Attempts to do so that did not work out; the journal stays for the next one."""
 
 
-def record_place(settings: Settings) -> RecordPlace:
-    """Return where this checkout's gateway keeps its records."""
-    return RecordPlace(settings.home / JOURNALS, open_store(settings.records_url, settings.s3_endpoint_url))
-
-
 def redactor_of(settings: Settings) -> Redactor:
-    """Return the redactor that `redact` uses here: the same key, the same classes of your own (configs/curate)."""
-    config = load_config(find_stage("curate.redact")).model_dump()
-    return make_redactor(pseudonym_key(settings.pseudonym_key, settings.home), config["extra_patterns"])
+    """Return the redactor that curation uses here: the same key, the same classes of your own."""
+    patterns = load_config_as(RedactionConfig).extra_patterns
+    return make_redactor(pseudonym_key(settings.pseudonym_key, settings.home), patterns)
 
 
 def open_recorder(settings: Settings) -> "Recorder":
     """Return a recorder for this checkout, already at work."""
-    return Recorder(record_place(settings), redactor_of(settings))
+    return Recorder(open_records(settings), redactor_of(settings))
 
 
 def _now() -> datetime:

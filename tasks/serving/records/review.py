@@ -11,15 +11,17 @@ from getpass import getuser
 from pathlib import Path
 
 from tasks.adapters.monitoring.window_log import WatchLog
-from tasks.adapters.records.answer_log import answers_of, find_record, read_hours
-from tasks.adapters.records.feedback_store import FeedbackBox, read_feedback
+from tasks.adapters.records.answer_log import find_record, read_hours
+from tasks.adapters.records.feedback_store import FeedbackBox, open_feedback, read_feedback
+from tasks.adapters.records.record_place import open_records
+from tasks.adapters.records.record_table import answers_of
 from tasks.adapters.release.registry import Registry
 from tasks.adapters.storage.object_store import open_store
 from tasks.core.errors import ConfigError, DataError
 from tasks.core.feedback.review_queue import Label, ReviewItem, item_for, labelled, review_queue
 from tasks.core.records.schema import Feedback
 from tasks.core.release.lineage import BASE
-from tasks.serving.records.recording import record_place, redactor_of
+from tasks.serving.records.recording import redactor_of
 from tasks.settings import Settings
 
 
@@ -31,8 +33,8 @@ class Review:
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def __post_init__(self) -> None:
-        self.place = record_place(self.settings)
-        self.feedback = open_store(self.settings.feedback_url, self.settings.s3_endpoint_url)
+        self.place = open_records(self.settings)
+        self.feedback = open_feedback(self.settings)
 
     def queue(self, days: float, limit: int, drifted: Path | None = None) -> list[ReviewItem]:
         """Return the answers of the last `days` to label. Raises ConfigError for a file that is no list of ids.

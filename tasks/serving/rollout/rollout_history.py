@@ -6,12 +6,12 @@ Reads open journals too, so that a gateway that was killed goes on with all evid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
-from tasks.adapters.records.answer_log import answers_of, read_hours
-from tasks.adapters.records.feedback_store import read_feedback
-from tasks.adapters.storage.object_store import open_store
+from tasks.adapters.records.answer_log import read_hours
+from tasks.adapters.records.feedback_store import open_feedback, read_feedback
+from tasks.adapters.records.record_place import open_records
+from tasks.adapters.records.record_table import answers_of
 from tasks.core.records.answer import AnswerRecord
 from tasks.core.rollout.signals import opinions_of
-from tasks.serving.records.recording import record_place
 from tasks.settings import Settings
 
 
@@ -19,8 +19,8 @@ class RecordedHistory:
     """The records and the feedback that settings name."""
 
     def __init__(self, settings: Settings) -> None:
-        self._place = record_place(settings)
-        self._feedback = open_store(settings.feedback_url, settings.s3_endpoint_url)
+        self._place = open_records(settings)
+        self._feedback = open_feedback(settings)
 
     def records(self, since: datetime) -> Iterator[AnswerRecord]:
         """Yield the records of answers since then, an hour in memory at a time."""

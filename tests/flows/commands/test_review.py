@@ -13,13 +13,14 @@ from typer.testing import CliRunner, Result
 from flows.cli import app
 from tasks.adapters.monitoring.window_log import WatchLog
 from tasks.adapters.records.feedback_store import FeedbackBox, read_feedback
+from tasks.adapters.records.record_place import open_records
 from tasks.adapters.storage.object_store import open_store
 from tasks.core.feedback.rules import Opinion
 from tasks.core.monitoring.drift import DriftVerdict
 from tasks.core.monitoring.window_verdict import Quality, Watch
 from tasks.core.release.lineage import BASE
 from tasks.curate import ingest as ingest_stage
-from tasks.serving.records.recording import Recorder, record_place
+from tasks.serving.records.recording import Recorder
 from tasks.settings import Settings
 from tests.tasks.answers import REDACTOR, answer
 
@@ -36,7 +37,7 @@ class Served:
         (root / "handbook" / "refunds.md").write_text(DOCUMENT)
         self.root, self.settings = root, Settings()
         self.document_id = self.ingest()["documents"]["id"][0]
-        self.recorder = Recorder(record_place(self.settings), REDACTOR)
+        self.recorder = Recorder(open_records(self.settings), REDACTOR)
         self.box = FeedbackBox(open_store(self.settings.feedback_url), REDACTOR, self.recorder.find)
 
     def serve(self, answer_id: str, question: str, **changes: Any) -> None:

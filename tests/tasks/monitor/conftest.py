@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tasks.adapters.monitoring.traffic_table import write_traffic
-from tasks.adapters.records.answer_log import Journal, line_of, open_records
+from tasks.adapters.records.journal import Journal, line_of
+from tasks.adapters.records.record_place import open_records
 from tasks.adapters.release.registry import Registry
 from tasks.adapters.retrieval.embedder import Embedder, load_embedder
 from tasks.adapters.storage.object_store import open_store
@@ -70,7 +71,7 @@ class Traffic:
 
     def serve(self, answers: list[AnswerRecord], at: datetime = NOW) -> None:
         """Write the answers down as a gateway does."""
-        journal = Journal(open_records(self.settings.home, self.settings.records_url, None).journals, at)
+        journal = Journal(open_records(self.settings).journals, at)
         journal.append(b"".join(map(line_of, answers)))
         journal.close()
 

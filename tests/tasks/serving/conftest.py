@@ -18,8 +18,9 @@ import openai
 import pytest
 
 from tasks.adapters.inference.stream_engine import GenerationRequest, StreamChunk
-from tasks.adapters.records.answer_log import Journal, line_of, rotate, start_of_hour
 from tasks.adapters.records.feedback_store import read_feedback
+from tasks.adapters.records.journal import Journal, line_of, rotate
+from tasks.adapters.records.record_place import open_records, start_of_hour
 from tasks.adapters.storage.object_store import open_store
 from tasks.core.monitoring.drift import DriftVerdict
 from tasks.core.records.answer import AnswerRecord
@@ -33,7 +34,7 @@ from tasks.serving.gateway.batched_search import Searcher
 from tasks.serving.gateway.gateway import Gateway
 from tasks.serving.gateway.router import Arm, OneModel
 from tasks.serving.gateway.served_model import ServedModel
-from tasks.serving.records.recording import Recorder, open_recorder, record_place
+from tasks.serving.records.recording import Recorder, open_recorder
 from tasks.serving.server import GatewayServer, route_groups, run
 from tasks.settings import Settings
 from tests.tasks.answers import answer
@@ -312,7 +313,7 @@ def stocked(house: House, loop: Loop) -> House:
 
 def write_hour(settings: Settings, hour: datetime, count: int, seed: int) -> None:
     """Write an hour of answers as a gateway that is gone has left it, rotated."""
-    rng, place = random.Random(seed), record_place(settings)
+    rng, place = random.Random(seed), open_records(settings)
     journal = Journal(place.journals, hour)
     for n in range(count):
         at = (start_of_hour(hour) + timedelta(seconds=n)).isoformat()

@@ -15,19 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.adapters.records import answer_log
-from tasks.adapters.records.answer_log import (
-    RECORD_SCHEMA,
-    Journal,
-    RecordPlace,
-    answers_of,
-    find_record,
-    journals,
-    line_of,
-    read_hours,
-    read_journal,
-    read_records,
-    rotate,
-)
+from tasks.adapters.records.answer_log import find_record, read_hours, read_records
+from tasks.adapters.records.journal import Journal, journals, line_of, read_journal, rotate
+from tasks.adapters.records.record_place import RecordPlace
+from tasks.adapters.records.record_table import RECORD_SCHEMA, answers_of
 from tasks.adapters.storage.object_store import FolderStore, Store, open_store
 from tasks.core.errors import ExternalError
 from tasks.core.records.answer import AnswerRecord

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from tasks.adapters.records.answer_log import Journal, RecordPlace, find_record, line_of
+from tasks.adapters.records.answer_log import find_record
 from tasks.adapters.records.feedback_store import FeedbackBox, read_feedback
+from tasks.adapters.records.journal import Journal, line_of
+from tasks.adapters.records.record_place import RecordPlace
 from tasks.adapters.storage.object_store import FolderStore, Store
 from tasks.core.errors import ExternalError
 from tasks.core.feedback.rules import FeedbackLimits, FeedbackRefusedError, Opinion

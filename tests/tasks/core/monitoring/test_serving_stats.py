@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.adapters.records.answer_log import frame_of_answers
+from tasks.adapters.records.record_table import frame_of_answers
 from tasks.core.monitoring.serving_stats import COLUMNS, Figures, durations, figures_of, total
 from tests.tasks.answers import answer
 

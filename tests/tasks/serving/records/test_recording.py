@@ -18,13 +18,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tasks.adapters.records.answer_log import RecordPlace, journals, read_journal, read_records
+from tasks.adapters.records.answer_log import read_records
+from tasks.adapters.records.journal import journals, read_journal
+from tasks.adapters.records.record_place import RecordPlace, open_records
 from tasks.adapters.storage.object_store import FolderStore, open_store
 from tasks.core.privacy.redaction import Redactor
 from tasks.core.privacy.spans import Span
 from tasks.core.records.answer import AnswerRecord
 from tasks.serving.records import recording
-from tasks.serving.records.recording import Counts, Recorder, open_recorder, record_place, redactor_of
+from tasks.serving.records.recording import Counts, Recorder, open_recorder, redactor_of
 from tasks.settings import Settings
 from tests.tasks.answers import PLANTED, REDACTOR, answer
 
@@ -241,7 +243,7 @@ KILLED = """
 import sys, time
 from datetime import datetime
 from pathlib import Path
-from tasks.adapters.records.answer_log import RecordPlace
+from tasks.adapters.records.record_place import RecordPlace
 from tasks.adapters.storage.object_store import FolderStore
 from tasks.serving.records.recording import Recorder
 from tests.tasks.answers import AT, REDACTOR, answer
@@ -296,7 +298,7 @@ FULL = """
 import resource, sys
 from datetime import datetime
 from pathlib import Path
-from tasks.adapters.records.answer_log import RecordPlace
+from tasks.adapters.records.record_place import RecordPlace
 from tasks.adapters.storage.object_store import FolderStore
 from tasks.serving.records.recording import Recorder
 from tests.tasks.answers import AT, REDACTOR, answer
@@ -378,7 +380,7 @@ def test_a_checkouts_recorder_uses_its_own_classes_key_and_folders(workdir: Path
     recorder.record(answer("a", "Who is E-123456?", at=datetime.now(UTC).isoformat()))
     recorder.close()
     now = datetime.now(UTC)
-    (messages,) = read_records(record_place(settings), now - DAY, now)["messages"].to_list()
+    (messages,) = read_records(open_records(settings), now - DAY, now)["messages"].to_list()
     assert messages[0]["content"].startswith("Who is <STAFF_ID_")
     assert (workdir / "home" / "pseudonym.key").exists()
     assert redactor_of(settings).pseudonyms == redactor_of(settings).pseudonyms

@@ -18,7 +18,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.adapters.records.answer_log import RecordPlace, read_records
+from tasks.adapters.records.answer_log import read_records
+from tasks.adapters.records.record_place import RecordPlace
 from tasks.adapters.release.registry import Move, Registry
 from tasks.adapters.storage.object_store import open_store
 from tasks.core.release.lineage import BaseFact
