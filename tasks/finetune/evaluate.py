@@ -3,21 +3,21 @@
 Reads `train` and `index` (the candidate with its documents), `fetch` (the champion with its own) and `split`
 (eval.parquet; the holdout stays closed). Each model answers from the index that it serves with: what is compared is
 what users would get, adapter and documents together. Writes `evaluate`: `rows.parquet` (an answer a row, from which
-`promote` decides), `probe.parquet` (general questions, against forgetting), `retrieval.parquet` (of the candidate),
-`ragas.parquet`, `summary.json` (metrics), `by_kind.json` (plot) and `reference.parquet` (what the candidate's traffic
-will be compared with, see core/traffic.py). Times go to the log and to `measurements.json` below `settings.home`, never
-into the folder.
-Method: reference-based measures with unanswerable questions (core/scores.py); a judge's are reported, and only where it
-passed the labelled pairs. Caveat: rows repeat for the same precision and number of processes (core/sharing.py).
+`promote` decides), `probe.parquet` (the general-knowledge probe, against forgetting), `retrieval.parquet` (of the
+candidate), `ragas.parquet`, `summary.json` (metrics), `by_kind.json` (plot) and `reference.parquet` (what the
+candidate's traffic will be compared with, see core/monitoring/traffic_row.py). Times go to the log and to
+`measurements.json` below `settings.home`, never into the folder.
+Method: reference-based measures with unanswerable questions (core/evaluation/answer_scores.py); a judge's scores are
+reported, and only where it passed the labelled pairs. Caveat: rows repeat for the same precision and number of
+processes (core/chat/prefix_groups.py).
 """
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
 import polars as pl
 from pydantic import Field
 
@@ -25,17 +25,18 @@ from tasks.adapters.storage.files import write_json
 from tasks.adapters.storage.tables import table_writer
 from tasks.adapters.system.progress import Progress
 from tasks.core.chat import prompt
-from tasks.core.evaluation.measurements import OK, Item, Reply, measure, measure_probe, measure_retrieval
+from tasks.core.evaluation.measurements import measure_retrieval
 from tasks.core.evaluation.summary import by_kind, summarise, summarise_retrieval
-from tasks.core.monitoring.traffic_row import exam_row
+from tasks.core.monitoring.traffic_row import evaluation_row
 from tasks.core.stage import Report, StageConfig
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
-    from tasks.adapters.evaluation.compared_models import Contender, Paper, Sheet
-    from tasks.adapters.evaluation.ragas_scores import Bench
-    from tasks.adapters.inference.batch_types import Answer, EngineSpec
-    from tasks.adapters.retrieval.index import Retriever
+    from tasks.adapters.evaluation.evaluated_models import EvaluatedModel
+    from tasks.adapters.evaluation.predictions import ModelRun
+    from tasks.adapters.evaluation.ragas_table import JudgeSetup
+    from tasks.adapters.inference.batch_types import EngineSpec
+    from tasks.core.evaluation.judge_validation import Admission
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +44,14 @@ REFERENCE = "reference.parquet"
 
 
 class Config(StageConfig):
+    RENAMED: ClassVar[dict[str, str]] = {"judge_least": "min_judge_accuracy"}
+
     items: int = Field(400, ge=2)
     """Evaluation items, every kind and wording in proportion; 200 find a difference of 9 points, 500 one of 6."""
     max_new_tokens: int = Field(40, ge=1)
     """Longest answer; one reference of a hundred is longer."""
     probe_tokens: int = Field(24, ge=1)
-    """Longest answer to a question of the probe."""
+    """Longest answer to a question of the general-knowledge probe."""
     engine: Literal["auto", "openvino", "transformers"] = "auto"
     """What answers; auto: openvino for models that come from a GGUF file, else transformers."""
     precision: Literal["auto", "f32", "bf16"] = "auto"
@@ -62,15 +65,15 @@ class Config(StageConfig):
     cache_gb: int = Field(1, ge=1)
     """Memory of a process for the keys and values of its requests."""
     probe_file: Path = Path("configs/finetune/probe.jsonl")
-    """General questions outside the domain."""
+    """The general-knowledge probe: questions outside the domain."""
     probe_items: int = Field(100, ge=1)
-    """Most questions of it that are asked, from the top."""
+    """Most questions of the probe that are asked, from the top."""
     pairs_file: Path = Path("configs/finetune/judge_pairs.jsonl")
-    """Labelled pairs that a judge must tell apart."""
+    """Labelled pairs that a judge is validated on."""
     judge_items: int = Field(100, ge=1)
     """Items a judge measures of each model, where one is configured; about 13 calls an item."""
-    judge_least: float = Field(0.75, ge=0.5, le=1)
-    """Least balanced accuracy of a judge on the labelled pairs."""
+    min_judge_accuracy: float = Field(0.75, ge=0.5, le=1)
+    """Least balanced accuracy on the labelled pairs with which a judge is admitted."""
     seed: int = 0
     """Decides which items are drawn."""
 
@@ -78,7 +81,7 @@ class Config(StageConfig):
 class EvaluateReport(Report):
     items: int
     clusters: int
-    """Documents behind the items."""
+    """Different documents that the items ask about."""
     models: list[str]
     score: dict[str, float | None]
     """Primary metric of each model."""
@@ -94,73 +97,61 @@ class EvaluateReport(Report):
 def run(
     config: Config, train: Path, fetch: Path, split: Path, index: Path, out: Path, *, settings: Settings
 ) -> EvaluateReport:
-    from tasks.adapters.evaluation import compared_models, eval_set
-    from tasks.adapters.evaluation.ragas_scores import second_opinion
+    from tasks.adapters.evaluation.evaluated_models import load_evaluated_models
+    from tasks.adapters.evaluation.ragas_table import ragas_table
 
-    bench = _bench(config, settings)
-    models = compared_models.contenders(train, fetch, index, settings.model_cache)
-    views = compared_models.views(models, settings.threads)
-    items = eval_set.with_contexts(
-        eval_set.draw_conversations(split / "eval.parquet", config.items, config.seed), views
-    )
-    papers = _papers(config, items)
-    specs = {model.name: _spec(config, model, settings) for model in models}
-    sheets = _answer(models, specs, papers, settings.home / "answers")
-    newest, asked = views["candidate"], items["candidate"]
-    rows = pl.concat(measure(items[name], name, _replies(sheet.items)) for name, sheet in sheets.items())
-    ragas, admission = second_opinion(rows, items, newest.retriever.embedder.embed, bench)
+    judge = _judge_setup(config, settings)
+    models = load_evaluated_models(train, fetch, index, model_cache=settings.model_cache, threads=settings.threads)
+    runs = _model_runs(config, models, split / "eval.parquet", settings)
+    candidate = runs[0]
+    ragas, admission = ragas_table(runs, candidate.model.retrieval.retriever.embedder.embed, judge)
     tables = {
-        "rows": rows,
-        "probe": pl.concat(measure_probe(papers[n].probe, n, _replies(sheet.probe)) for n, sheet in sheets.items()),
-        "retrieval": measure_retrieval(asked, newest.passages),
+        "rows": pl.concat(run.rows for run in runs),
+        "probe": pl.concat(run.probe_rows for run in runs),
+        "retrieval": measure_retrieval(candidate.prompts.items, candidate.model.retrieval.passages),
         "ragas": ragas,
     }
-    summary = {
-        **{name: summarise(name, **tables) for name in sheets},
-        "retrieval": {"k": newest.passages, **summarise_retrieval(asked, tables["retrieval"])},
-        "judge": asdict(admission),
-        "engine": specs["candidate"].fixed(),
-        "compared": {
-            "models": {model.name: model.digest for model in models},
-            "indexes": {name: view.retriever.version for name, view in views.items()},
-            "items": {name: eval_set.items_digest(shown) for name, shown in items.items()},
-            "prompt": prompt.digest(),
-        },
-    }
+    summary = _summary(runs, tables, admission)
     _write_tables(out, tables)
-    _write_reference(out / REFERENCE, asked, sheets["candidate"].items, rows, newest.retriever, config.max_new_tokens)
+    _write_reference(out / REFERENCE, candidate)
     write_json(out / "summary.json", summary)
-    write_json(settings.home / "stages" / "evaluate" / "measurements.json", _speeds(sheets))
-    return _report(summary, asked, list(sheets), specs["candidate"])
+    write_json(settings.home / "stages" / "evaluate" / "measurements.json", _speeds(runs))
+    return _report(summary, runs)
 
 
-def _papers(config: Config, items: Mapping[str, Sequence[Item]]) -> dict[str, "Paper"]:
-    from tasks.adapters.evaluation.compared_models import Paper
-    from tasks.adapters.evaluation.eval_set import read_probe
+def _model_runs(
+    config: Config, models: Sequence["EvaluatedModel"], eval_file: Path, settings: Settings
+) -> list["ModelRun"]:
+    """Return each model's run; one that equals an earlier one, documents included, finds its cached answers."""
+    from tasks.adapters.evaluation.eval_set import draw_conversations, read_probe, with_contexts
+    from tasks.adapters.evaluation.predictions import ModelRun, PromptSet, predict
 
+    conversations = draw_conversations(eval_file, config.items, config.seed)
+    items_of_models = with_contexts(conversations, [model.retrieval for model in models])
     probe = read_probe(config.probe_file)[: config.probe_items]
-    return {name: Paper(shown, probe, config.max_new_tokens, config.probe_tokens) for name, shown in items.items()}
+    prompts = [PromptSet(items, probe, config.max_new_tokens, config.probe_tokens) for items in items_of_models]
+    engines = [_engine_spec(config, model, settings) for model in models]
+    progress = Progress("finetune.evaluate answers", sum(prompt_set.size for prompt_set in prompts))
+    return [
+        ModelRun(
+            model,
+            prompt_set,
+            engine,
+            predict(model, prompt_set, engine, cache=settings.home / "answers", progress=progress),
+        )
+        for model, prompt_set, engine in zip(models, prompts, engines, strict=True)
+    ]
 
 
-def _answer(
-    models: Sequence["Contender"], specs: Mapping[str, "EngineSpec"], papers: Mapping[str, "Paper"], kept: Path
-) -> dict[str, "Sheet"]:
-    """Return what each model answered; an equal one with equal documents finds the answers of the first one kept."""
-    from tasks.adapters.evaluation.compared_models import Desk, answers
-
-    progress = Progress("finetune.evaluate answers", sum(papers[model.name].size for model in models))
-    return {model.name: answers(model, papers[model.name], Desk(specs[model.name], kept, progress)) for model in models}
-
-
-def _spec(config: Config, model: "Contender", settings: Settings) -> "EngineSpec":
-    from tasks.adapters.evaluation.compared_models import weights
+def _engine_spec(config: Config, model: "EvaluatedModel", settings: Settings) -> "EngineSpec":
+    from tasks.adapters.evaluation.evaluated_models import merged_weights
     from tasks.adapters.inference.batch_engine import best_precision, choose_engine
     from tasks.adapters.inference.batch_types import EngineSpec
 
     engine = choose_engine(config.engine, model.base)
     return EngineSpec(
         engine=engine,
-        weights=weights(model, engine, settings.model_cache),
+        weights=merged_weights(model, engine, settings.model_cache),
         tokenizer=model.base.folder,
         precision=best_precision() if config.precision == "auto" else config.precision,
         threads=settings.threads,
@@ -171,54 +162,62 @@ def _spec(config: Config, model: "Contender", settings: Settings) -> "EngineSpec
     )
 
 
-def _replies(answers: Sequence["Answer"]) -> list[Reply]:
-    return [Reply(a.text, a.prompt_tokens, a.completion_tokens, a.status) for a in answers]
-
-
-def _bench(config: Config, settings: Settings) -> "Bench | None":
-    """Return the configured judge with its test, or None where the environment names none."""
+def _judge_setup(config: Config, settings: Settings) -> "JudgeSetup | None":
+    """Return the configured judge with its labelled pairs, or None where the environment names no judge."""
     from tasks.adapters.evaluation.eval_set import read_pairs
     from tasks.adapters.evaluation.ragas_judge import JudgeSpec, check_endpoint
-    from tasks.adapters.evaluation.ragas_scores import Bench
+    from tasks.adapters.evaluation.ragas_table import JudgeSetup
 
     if not settings.judge_base_url:
         return None
     spec = JudgeSpec(settings.judge_base_url, settings.judge_model, settings.judge_api_key.get_secret_value())
     check_endpoint(spec)
-    return Bench(spec, read_pairs(config.pairs_file), config.judge_least, config.judge_items, config.seed)
+    pairs = read_pairs(config.pairs_file)
+    return JudgeSetup(spec, pairs, config.min_judge_accuracy, config.judge_items, config.seed)
 
 
-def _speeds(sheets: Mapping[str, "Sheet"]) -> dict[str, dict[str, float]]:
-    """Return latency and throughput of each model, and say them in the log."""
-    speeds = {}
-    for name, sheet in sheets.items():
-        seconds = [answer.seconds for answer in sheet.items if answer.status == OK]
-        p50, p95 = (round(float(np.quantile(seconds, q)), 3) for q in (0.5, 0.95)) if seconds else (0.0, 0.0)
-        tokens = sum(answer.completion_tokens for answer in (*sheet.items, *sheet.probe))
-        speeds[name] = {"p50_s": p50, "p95_s": p95, "wall_s": sheet.wall_s, "tokens_per_s": tokens / sheet.wall_s}
-        logger.info("%s: an answer in %.1f s, 95 of 100 in %.1f s, %.0f s in all", name, p50, p95, sheet.wall_s)
+def _summary(runs: Sequence["ModelRun"], tables: Mapping[str, pl.DataFrame], admission: "Admission") -> dict[str, Any]:
+    from tasks.adapters.evaluation.eval_set import items_digest
+
+    candidate = runs[0]
+    retrieval = summarise_retrieval(candidate.prompts.items, tables["retrieval"])
+    return {
+        **{run.name: summarise(run.name, tables["rows"], tables["probe"], tables["ragas"]) for run in runs},
+        "retrieval": {"k": candidate.model.retrieval.passages, **retrieval},
+        "judge": asdict(admission),
+        "engine": candidate.engine.fixed(),
+        "compared": {
+            "models": {run.name: run.model.digest for run in runs},
+            "indexes": {run.name: run.model.retrieval.retriever.version for run in runs},
+            "items": {run.name: items_digest(run.prompts.items) for run in runs},
+            "prompt": prompt.digest(),
+        },
+    }
+
+
+def _speeds(runs: Sequence["ModelRun"]) -> dict[str, dict[str, float]]:
+    """Return latency and throughput of each model, and write them to the log."""
+    speeds = {run.name: run.predictions.speed() for run in runs}
+    for name, speed in speeds.items():
+        values = (name, speed["p50_s"], speed["p95_s"], speed["wall_s"])
+        logger.info("%s: an answer in %.1f s, 95 of 100 in %.1f s, %.0f s in all", *values)
     return speeds
 
 
-def _write_reference(
-    path: Path,
-    items: Sequence[Item],
-    answers: Sequence["Answer"],
-    rows: pl.DataFrame,
-    retriever: "Retriever",
-    most_tokens: int,
-) -> None:
-    """Keep the candidate's questions and answers as the traffic it is known to serve."""
+def _write_reference(path: Path, candidate: "ModelRun") -> None:
+    """Write the candidate's questions and answers as the reference that its served traffic is compared with."""
     from tasks.adapters.monitoring.traffic_table import write_traffic
 
+    items, retriever = candidate.prompts.items, candidate.model.retrieval.retriever
     vectors = retriever.embedder.embed([item.question for item in items])
     scores = retriever.likeness(vectors, [item.passages for item in items])
-    measured = rows.filter(pl.col("model") == "candidate").select("abstained", "ungrounded").iter_rows()
-    seen = [
-        exam_row(item, reply, retrieval=score, abstained=abstained, ungrounded=ungrounded, most_tokens=most_tokens)
-        for item, reply, score, (abstained, ungrounded) in zip(items, _replies(answers), scores, measured, strict=True)
+    measured = candidate.rows.select("abstained", "ungrounded").iter_rows()
+    max_tokens = candidate.prompts.max_new_tokens
+    traffic = [
+        evaluation_row(item, reply, retrieval=score, abstained=abstained, ungrounded=ungrounded, max_tokens=max_tokens)
+        for item, reply, score, (abstained, ungrounded) in zip(items, candidate.replies, scores, measured, strict=True)
     ]
-    write_traffic(path, seen, vectors, retriever.embedder.digest)
+    write_traffic(path, traffic, vectors, retriever.embedder.digest)
 
 
 def _write_tables(out: Path, tables: Mapping[str, pl.DataFrame]) -> None:
@@ -228,7 +227,9 @@ def _write_tables(out: Path, tables: Mapping[str, pl.DataFrame]) -> None:
     write_json(out / "by_kind.json", by_kind(tables["rows"]))
 
 
-def _report(summary: Mapping[str, Any], items: Sequence[Item], names: list[str], spec: "EngineSpec") -> EvaluateReport:
+def _report(summary: Mapping[str, Any], runs: Sequence["ModelRun"]) -> EvaluateReport:
+    names, candidate = [run.name for run in runs], runs[0]
+    items, engine = candidate.prompts.items, candidate.engine
     return EvaluateReport(
         items=len(items),
         clusters=len({item.cluster for item in items}),
@@ -238,7 +239,7 @@ def _report(summary: Mapping[str, Any], items: Sequence[Item], names: list[str],
         probe_accuracy={name: summary[name]["probe_accuracy"] for name in names},
         coverage={name: summary[name]["coverage"] for name in names},
         recall_at_k=summary["retrieval"]["recall_at_k"],
-        engine=spec.engine,
-        precision=spec.precision,
+        engine=engine.engine,
+        precision=engine.precision,
         judge_admitted=summary["judge"]["admitted"],
     )

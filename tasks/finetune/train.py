@@ -2,8 +2,8 @@
 
 Reads `split` (its train side) and `index` (searched within it), writes `train`: `adapter/` (PEFT), `prompt.json`,
 `loss.json` and `loss.png`, `dropped.jsonl` (examples longer than a pack, with the reason). Questions that one context
-serves are asked over it together (core/examples.py, core/packing.py). The ranks are started by a launcher and keep
-checkpoints below `settings.home`, so that a run killed anywhere goes on where it was.
+serves are asked over it together (core/training/examples.py and packing.py). The ranks are started by a launcher and
+keep checkpoints below `settings.home`, so that a killed run resumes where it was.
 Method: LoRA, Hu et al. 2021; completion-only loss; a share of general chat against forgetting (experience replay,
 Rolnick et al. 2019). Caveat: the number of processes decides the order of sums, and so the last bits of the adapter.
 """
@@ -28,11 +28,11 @@ from tasks.settings import Settings
 if TYPE_CHECKING:
     from tasks.adapters.models.base_model import BaseModel
     from tasks.adapters.training.training_plan import TrainingPlan, TrainingResult
-    from tasks.adapters.training.training_set import Lesson, Syllabus
+    from tasks.adapters.training.training_set import TrainingSet, TrainingSetSpec
 
 logger = logging.getLogger(__name__)
 
-KEPT_PLANS = 3  # unfinished trainings of other values may be gone on with
+MAX_KEPT_PLANS = 3  # unfinished trainings with other values, which can be resumed
 
 
 class Config(StageConfig):
@@ -117,7 +117,7 @@ def run(config: Config, split: Path, index: Path, out: Path, *, settings: Settin
     from tasks.adapters.retrieval.index import Retriever
     from tasks.adapters.training import launcher, training_plan
     from tasks.adapters.training.loss_curve import draw_loss
-    from tasks.adapters.training.training_set import read_lesson
+    from tasks.adapters.training.training_set import read_training_set
 
     on_gpu = _check_processes(config, settings)
     if not num_rows(split / "train.parquet"):
@@ -126,21 +126,21 @@ def run(config: Config, split: Path, index: Path, out: Path, *, settings: Settin
         )
     base = resolve(config.base_model, settings.model_cache)
     retriever = Retriever.open(index, threads=settings.threads)
-    lesson = read_lesson(_syllabus(config), split, retriever, load_tokenizer(base.folder))
-    write_jsonl(out / "dropped.jsonl", lesson.dropped)
-    if not lesson.groups:
+    training_set = read_training_set(_training_set_spec(config), split, retriever, load_tokenizer(base.folder))
+    write_jsonl(out / "dropped.jsonl", training_set.dropped)
+    if not training_set.groups:
         raise DataError(f"No example fits pack_tokens={config.pack_tokens}: see data/train.failed/dropped.jsonl.")
-    trees = lesson.trees(config.pack_tokens)
+    trees = training_set.trees(config.pack_tokens)
     packs = pack_trees(trees, config.pack_tokens)
     checkpoints = settings.home / "checkpoints"
     folder, plan = training_plan.write_plan(_plan(config, base, settings, on_gpu=on_gpu), packs, checkpoints)
-    training_plan.prune_plans(checkpoints, keep=KEPT_PLANS)
+    training_plan.prune_plans(checkpoints, keep=MAX_KEPT_PLANS)
     result = launcher.train(folder, launcher=config.launcher, hostfile=config.hostfile)
     shutil.copytree(folder / training_plan.ADAPTER, out / "adapter")
     write_json(out / "prompt.json", {"version": prompt.VERSION, "digest": prompt.digest(), "passages": config.passages})
     write_json(out / "loss.json", result.history)
     draw_loss(result.history, out / "loss.png")
-    report = _report(config, plan, result, lesson, packs, retriever.version)
+    report = _report(config, plan, result, training_set, packs, retriever.version)
     shutil.rmtree(folder)  # the stage's folder holds all that is worth keeping
     return report
 
@@ -165,11 +165,11 @@ def _check_processes(config: Config, settings: Settings) -> bool:
     return bool(gpus)
 
 
-def _syllabus(config: Config) -> "Syllabus":
-    from tasks.adapters.training.training_set import Syllabus
+def _training_set_spec(config: Config) -> "TrainingSetSpec":
+    from tasks.adapters.training.training_set import TrainingSetSpec
 
-    names = [field.name for field in fields(Syllabus)]
-    return Syllabus(**config.model_dump(include=set(names)))
+    names = [field.name for field in fields(TrainingSetSpec)]
+    return TrainingSetSpec(**config.model_dump(include=set(names)))
 
 
 def _plan(config: Config, base: "BaseModel", settings: Settings, *, on_gpu: bool) -> "TrainingPlan":
@@ -212,11 +212,11 @@ def _report(
     config: Config,
     plan: "TrainingPlan",
     result: "TrainingResult",
-    lesson: "Lesson",
+    training_set: "TrainingSet",
     packs: Sequence[Pack],
-    version: str,
+    index_version: str,
 ) -> TrainReport:
-    examples = [example for group in lesson.groups for example in group]
+    examples = [example for group in training_set.groups for example in group]
     tenth = max(1, len(result.history) // 10)
     losses = [row["loss"] for row in result.history]
     return TrainReport(
@@ -224,11 +224,11 @@ def _report(
         base_digest=plan.base_digest,
         adapter_digest=result.adapter_digest,
         prompt_digest=plan.prompt_digest,
-        index_version=version,
+        index_version=index_version,
         examples=len(examples),
-        examples_by_kind=dict(sorted(lesson.kinds.items())),
-        examples_dropped=len(lesson.dropped),
-        contexts=len(lesson.groups) - lesson.kinds["replay"],
+        examples_by_kind=dict(sorted(training_set.kinds.items())),
+        examples_dropped=len(training_set.dropped),
+        contexts=len(training_set.groups) - training_set.kinds["replay"],
         tokens=config.epochs * sum(len(example.tokens) for example in examples),
         tokens_computed=config.epochs * sum(pack.size for pack in packs),
         completion_tokens=config.epochs * sum(example.num_targets for example in examples),

@@ -1,15 +1,15 @@
-"""What the models are asked: items in their retrieved context, the general probe, and the judge's labelled pairs.
+"""Read the evaluation set: items with their retrieved contexts, the general-knowledge probe, and the judge's pairs.
 
-Reads `split/eval.parquet`, the models' indexes and the files in configs/. The holdout is never opened. Two passes over
-the conversations, one to draw the sample and one to read what was drawn: memory grows with the sample alone.
-Every model answers from the passages that it is served with, while what is right to say is one and the same for all:
-so documents that only one index holds, or that only one search finds, count for the model that has them.
+Reads `split/eval.parquet`, the models' indexes and the files in configs/; the holdout is never opened. It passes over
+the conversations twice, once to draw the sample and once to read what was drawn: memory grows with the sample alone.
+Every model answers from the passages that it is served with, while the reference answer is the same for all models: so
+documents that only one index holds, or that only one search finds, count for the model that has them.
 """
 
 import hashlib
 import json
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,12 @@ from tasks.adapters.retrieval.index import Retriever
 from tasks.adapters.storage.files import read_jsonl
 from tasks.adapters.storage.tables import read_batches
 from tasks.core.errors import ConfigError, DataError
-from tasks.core.evaluation.judge_validation import Pair
-from tasks.core.evaluation.measurements import Item, ProbeItem, expected
+from tasks.core.evaluation.judge_validation import LabelledPair
+from tasks.core.evaluation.measurements import Item, ProbeItem, reference_answer
 from tasks.core.records.schema import Conversation
 from tasks.core.retrieval.context import holds_answer
 from tasks.core.retrieval.passages import Passage
-from tasks.core.statistics.stratified_sampling import stratified
+from tasks.core.statistics.stratified_sampling import stratified_sample
 
 logger = logging.getLogger(__name__)
 
@@ -42,53 +42,53 @@ def draw_conversations(path: Path, size: int, seed: int) -> list[Conversation]:
         raise DataError(f"{path} holds no conversation: give `split` more families, or a larger share for eval.")
     if len(strata) < size:
         logger.warning("%s holds %d items, %d were asked for: all are taken", path, len(strata), size)
-    chosen = set(stratified(strata, size, seed))
+    chosen = set(stratified_sample(strata, size, seed))
     rows = (row for frame in read_batches(path) for row in frame.iter_rows(named=True) if row["id"] in chosen)
     return sorted((Conversation.model_validate(row) for row in rows), key=lambda conversation: conversation.id)
 
 
 @dataclass(frozen=True)
-class View:
-    """What a model sees of the documents: its index, and how many passages of it."""
+class RetrievalSetup:
+    """Where a model's context comes from: its index, and how many passages of it stand in a prompt."""
 
     retriever: Retriever
     passages: int
 
 
-def with_contexts(conversations: Sequence[Conversation], views: Mapping[str, View]) -> dict[str, list[Item]]:
-    """Return, by model, the conversations as items with the passages that serving would show that model.
+def with_contexts(conversations: Sequence[Conversation], setups: Sequence[RetrievalSetup]) -> list[list[Item]]:
+    """Return, for each setup, the conversations as items with the passages that serving would retrieve.
 
-    The first view is the newest, whose ids of documents the conversations use. The known answer is right to say
-    wherever the passages of any view hold it; equal views share their items.
+    The first setup has the newest index, whose ids of documents the conversations use. A known answer counts as right
+    wherever the passages of any setup hold it; equal setups share their items.
     """
-    newest = next(iter(views.values())).retriever
+    newest = setups[0].retriever
     shown, holds = {}, {}
-    for view in dict.fromkeys(views.values()):
-        documents = [view.retriever.versions_of(c.document_ids, newest) for c in conversations]
-        shown[view] = _shown(conversations, view, documents)
-        holds[view] = [_holds(*case) for case in zip(conversations, shown[view], documents, strict=True)]
+    for setup in dict.fromkeys(setups):
+        documents = [setup.retriever.versions_of(c.document_ids, newest) for c in conversations]
+        shown[setup] = _retrieve(conversations, setup, documents)
+        holds[setup] = [_holds(*case) for case in zip(conversations, shown[setup], documents, strict=True)]
     answerable = [any(answers) for answers in zip(*holds.values(), strict=True)]
     items = {
-        view: [_item(*case) for case in zip(conversations, shown[view], holds[view], answerable, strict=True)]
-        for view in shown
+        setup: [_item(*case) for case in zip(conversations, shown[setup], holds[setup], answerable, strict=True)]
+        for setup in shown
     }
-    return {name: items[view] for name, view in views.items()}
+    return [items[setup] for setup in setups]
 
 
-def _shown(
-    conversations: Sequence[Conversation], view: View, documents: Sequence[Collection[str]]
+def _retrieve(
+    conversations: Sequence[Conversation], setup: RetrievalSetup, documents: Sequence[Collection[str]]
 ) -> list[list[Passage]]:
-    """Return the passages that each conversation is shown; where its documents are to be withheld, none of theirs."""
+    """Return the passages of each conversation's context; of documents that are to be withheld, none."""
     hidden = [ids if conversation.withhold else () for conversation, ids in zip(conversations, documents, strict=True)]
-    return view.retriever.search([conversation.question for conversation in conversations], view.passages, hidden)
+    return setup.retriever.search([conversation.question for conversation in conversations], setup.passages, hidden)
 
 
 def _holds(conversation: Conversation, passages: Sequence[Passage], documents: Collection[str]) -> bool:
-    """Return whether the passages hold the conversation's answer."""
+    """Return whether the passages hold the conversation's known answer."""
     if not conversation.answerable or conversation.withhold:
         return False
-    is_known = bool(conversation.document_ids)  # else whoever gave the conversation vouches for its answer
-    return not is_known or holds_answer(passages, documents, conversation.evidence)
+    has_documents = bool(conversation.document_ids)  # without, the conversation's author vouches for its answer
+    return not has_documents or holds_answer(passages, documents, conversation.evidence)
 
 
 def _item(conversation: Conversation, passages: Sequence[Passage], holds: bool, answerable: bool) -> Item:
@@ -99,7 +99,7 @@ def _item(conversation: Conversation, passages: Sequence[Passage], holds: bool, 
         phrasing=conversation.phrasing,
         held_out=conversation.held_out,
         question=conversation.question,
-        reference=expected(conversation.answer, answerable=answerable),
+        reference=reference_answer(conversation.answer, answerable=answerable),
         answerable=answerable,
         document_ids=tuple(conversation.document_ids),
         is_findable=conversation.answerable and not conversation.withhold and bool(conversation.document_ids),
@@ -109,7 +109,7 @@ def _item(conversation: Conversation, passages: Sequence[Passage], holds: bool, 
 
 
 def items_digest(items: Sequence[Item]) -> str:
-    """Return the digest of all that a model is shown and of what is right to say: equal means comparable."""
+    """Return the digest of questions, contexts and reference answers: models with equal digests saw the same items."""
     digest = hashlib.sha256()
     for item in items:
         shown = [item.id, item.question, item.reference, *(passage.text for passage in item.passages)]
@@ -118,13 +118,16 @@ def items_digest(items: Sequence[Item]) -> str:
 
 
 def read_probe(path: Path) -> list[ProbeItem]:
-    """Return the probe: one {"id", "question", "answers"} a line. Raises ConfigError that names the line."""
+    """Return the general-knowledge probe: one {"id", "question", "answers"} a line.
+
+    Raises ConfigError that names the line.
+    """
     return list(_read(path, TypeAdapter(ProbeItem)))
 
 
-def read_pairs(path: Path) -> list[Pair]:
-    """Return the labelled pairs of the judge's admission. Raises ConfigError that names the line."""
-    return list(_read(path, TypeAdapter(Pair)))
+def read_pairs(path: Path) -> list[LabelledPair]:
+    """Return the labelled pairs that a judge is validated on. Raises ConfigError that names the line."""
+    return list(_read(path, TypeAdapter(LabelledPair)))
 
 
 def _read(path: Path, kind: TypeAdapter[Any]) -> Iterator[Any]:

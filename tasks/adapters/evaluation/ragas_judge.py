@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.core.errors import ConfigError
-from tasks.core.evaluation.judge_validation import Pair
+from tasks.core.evaluation.judge_validation import LabelledPair
 
 if TYPE_CHECKING:
     from ragas.embeddings.base import BaseRagasEmbedding
@@ -116,7 +116,7 @@ class Judge:
         """Return the judge's metrics of every sample, each with its status."""
         return asyncio.run(self._scores(samples, on_done))
 
-    def verdicts(self, pairs: Sequence[Pair]) -> list[bool | None]:
+    def verdicts(self, pairs: Sequence[LabelledPair]) -> list[bool | None]:
         """Return whether the judge holds each answer for faithful to its context; None where it failed.
 
         One that fails on every pair of the first round is asked no more.

@@ -1,8 +1,8 @@
-"""What a training is to learn from: conversations with their retrieved contexts, and general chat, as tokens.
+"""Read the training set: conversations over their retrieved contexts, and general chat, both tokenised.
 
 Reads the train side's conversations (ids first, then only the chosen ones) and a file of general chat. An example
-that is longer than a pack is left out and said so. Caveat: companions are looked for among the conversations that were
-drawn, a few times as many as are asked for, not among all.
+that is longer than a pack is dropped with that reason. Caveat: the other questions that a context can serve are looked
+for among a few times as many conversations as are asked for, not among all.
 """
 
 from collections import Counter
@@ -18,17 +18,18 @@ from tasks.adapters.storage.tables import DOCUMENTS, read_batches
 from tasks.adapters.system.progress import Progress
 from tasks.core.errors import ConfigError
 from tasks.core.records.schema import Conversation
-from tasks.core.training.examples import Pool, PromptedExample, own_context, plain, prompted, stratified
+from tasks.core.statistics.stratified_sampling import stratified_order
+from tasks.core.training.examples import ConversationPool, PromptedExample, chat_example, own_context, prompted_example
 from tasks.core.training.packing import TokenisedExample, Tree, grow_trees
 
 TRAIN = "train.parquet"
-SPARE = 3  # times max_examples: conversations among which companions are looked for
-LEADERS_AT_ONCE = 32
+CANDIDATES_PER_EXAMPLE = 3  # conversations that are read for each example asked for
+LEADERS_PER_SEARCH = 32  # questions whose contexts are retrieved in one call
 
 
 @dataclass(frozen=True, kw_only=True)
-class Syllabus:
-    """How many examples of what, and how they are asked; the fields are those of the train stage's config."""
+class TrainingSetSpec:
+    """How many examples to read and how to prompt them; the fields are those of the train stage's config."""
 
     max_examples: int
     passages: int
@@ -40,19 +41,19 @@ class Syllabus:
 
 
 @dataclass
-class Lesson:
-    """Examples in groups that share a context, and what was left out."""
+class TrainingSet:
+    """Tokenised examples in groups that share a context, and the dropped ones with their reasons."""
 
     groups: list[list[TokenisedExample]] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
     dropped: list[dict[str, object]] = field(default_factory=list)
 
-    def add(self, examples: Sequence[tuple[PromptedExample, TokenisedExample]], longest: int) -> None:
-        """Add a group of examples, without those of more than `longest` tokens."""
+    def add(self, examples: Sequence[tuple[PromptedExample, TokenisedExample]], max_tokens: int) -> None:
+        """Add a group of examples, without those of more than `max_tokens` tokens."""
         group = []
         for example, tokens in examples:
-            if len(tokens.tokens) > longest:
-                reason = f"{len(tokens.tokens)} tokens, more than pack_tokens={longest}"
+            if len(tokens.tokens) > max_tokens:
+                reason = f"{len(tokens.tokens)} tokens, more than pack_tokens={max_tokens}"
                 self.dropped.append({"id": example.id, "reason": reason})
                 continue
             self.kinds[example.kind] += 1
@@ -65,23 +66,23 @@ class Lesson:
         return [tree for group in self.groups for tree in grow_trees(group, capacity)]
 
 
-def read_lesson(syllabus: Syllabus, split: Path, retriever: Retriever, tokenizer: Any) -> Lesson:
-    """Return what to learn from the train side of `split`; no passage of another side comes into a context."""
-    lesson = Lesson()
-    progress = Progress("finetune.train contexts", syllabus.max_examples)
-    conversations = _candidates(syllabus, split / TRAIN)
-    for group in _groups(syllabus, conversations, retriever, _documents_of_train_side(split / DOCUMENTS)):
-        lesson.add([(example, tokenised(tokenizer, example)) for example in group], syllabus.pack_tokens)
+def read_training_set(spec: TrainingSetSpec, split: Path, retriever: Retriever, tokenizer: Any) -> TrainingSet:
+    """Return the training set of the train side of `split`; no passage of another side comes into a context."""
+    training_set = TrainingSet()
+    progress = Progress("finetune.train contexts", spec.max_examples)
+    conversations = _candidates(spec, split / TRAIN)
+    for group in _groups(spec, conversations, retriever, _train_documents(split / DOCUMENTS)):
+        training_set.add([(example, tokenised(tokenizer, example)) for example in group], spec.pack_tokens)
         progress.advance(len(group))
-    for example in _replay(syllabus, lesson.kinds.total()):
-        lesson.add([(example, tokenised(tokenizer, example))], syllabus.pack_tokens)
-    return lesson
+    for example in _replay_examples(spec, training_set.kinds.total()):
+        training_set.add([(example, tokenised(tokenizer, example))], spec.pack_tokens)
+    return training_set
 
 
-def _candidates(syllabus: Syllabus, path: Path) -> list[Conversation]:
-    """Return conversations to draw from, in the order to draw, without reading all texts at once."""
+def _candidates(spec: TrainingSetSpec, path: Path) -> list[Conversation]:
+    """Return the conversations to make examples from, in order, without reading all texts at once."""
     keys = [key for frame in read_batches(path, ["id", "kind"]) for key in frame.iter_rows()]
-    order = [key for key, _ in stratified(keys, syllabus.seed)[: SPARE * syllabus.max_examples]]
+    order = [key for key, _ in stratified_order(keys, spec.seed)[: CANDIDATES_PER_EXAMPLE * spec.max_examples]]
     place = {key: i for i, key in enumerate(order)}
     chosen = [
         Conversation.model_validate(row)
@@ -91,39 +92,39 @@ def _candidates(syllabus: Syllabus, path: Path) -> list[Conversation]:
     return sorted(chosen, key=lambda conversation: place[conversation.id])
 
 
-def _documents_of_train_side(path: Path) -> set[str]:
+def _train_documents(path: Path) -> set[str]:
     batches = read_batches(path, ["id", "side"])
     return {document_id for frame in batches for document_id in frame.filter(frame["side"] == "train")["id"]}
 
 
 def _groups(
-    syllabus: Syllabus, conversations: Sequence[Conversation], retriever: Retriever, documents: Collection[str]
+    spec: TrainingSetSpec, conversations: Sequence[Conversation], retriever: Retriever, documents: Collection[str]
 ) -> Iterator[list[PromptedExample]]:
-    """Yield examples that share a context until there are `max_examples`."""
-    pool, left = Pool(conversations), syllabus.max_examples
+    """Yield groups of examples, each over the context of one conversation, until there are `max_examples`."""
+    pool, left = ConversationPool(conversations), spec.max_examples
     while len(pool):
-        leaders = pool.next(LEADERS_AT_ONCE)
+        leaders = pool.first(LEADERS_PER_SEARCH)
         hidden = [leader.document_ids if leader.withhold else [] for leader in leaders]
         questions = [leader.question for leader in leaders]
-        found = retriever.search(questions, syllabus.passages, hidden, within=documents)
+        found = retriever.search(questions, spec.passages, hidden, within=documents)
         for leader, retrieved in zip(leaders, found, strict=True):
             if not left:
                 return
             known = retriever.passages_of(leader.document_ids)
-            context = own_context(leader, retrieved, known, k=syllabus.passages, seed=syllabus.seed)
-            members = pool.take(leader, context, min(syllabus.share_context, left))
+            context = own_context(leader, retrieved, known, k=spec.passages, seed=spec.seed)
+            members = pool.take(leader, context, min(spec.share_context, left))
             left -= len(members)
             if members:
-                yield [prompted(member, context) for member in members]
+                yield [prompted_example(member, context) for member in members]
 
 
-def _replay(syllabus: Syllabus, num_examples: int) -> list[PromptedExample]:
-    """Return general chat, `replay` of all examples or as much as there is, spread over its file."""
-    if not syllabus.replay:
+def _replay_examples(spec: TrainingSetSpec, num_examples: int) -> list[PromptedExample]:
+    """Return general chat as `replay` of all examples or as much as there is, spread evenly over its file."""
+    if not spec.replay:
         return []
-    path = syllabus.replay_file
+    path = spec.replay_file
     if not path.exists():
         raise ConfigError(f"finetune.train replay_file {path} does not exist: correct it or set replay=0.")
-    rows = [plain(str(row["id"]), str(row["question"]), str(row["answer"])) for row in read_jsonl(path)]
-    wanted = round(syllabus.replay / (1 - syllabus.replay) * num_examples)
-    return rows if wanted >= len(rows) else [rows[i * len(rows) // wanted] for i in range(wanted)]
+    rows = [chat_example(str(row["id"]), str(row["question"]), str(row["answer"])) for row in read_jsonl(path)]
+    num_wanted = round(spec.replay / (1 - spec.replay) * num_examples)
+    return rows if num_wanted >= len(rows) else [rows[i * len(rows) // num_wanted] for i in range(num_wanted)]

@@ -6,6 +6,7 @@ Its digest is stored beside every adapter, so that a model is never asked in wor
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 VERSION = 1
 SYSTEM = "Answer the question from the context. If the context does not contain the answer, say so."
@@ -24,3 +25,20 @@ def digest() -> str:
     """Return the digest that an adapter keeps and that evaluation and serving compare."""
     parts = {"version": VERSION, "system": SYSTEM, "abstention": ABSTENTION, "user": USER, "separator": SEPARATOR}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class PromptMismatch:
+    """Two different prompts, by the short form of their digests."""
+
+    trained: str
+    ours: str
+
+
+def mismatch(trained: str | None) -> PromptMismatch | None:
+    """Return None for an adapter that was trained on this release's prompt, else both prompts for the refusal.
+
+    `trained` is the digest that is stored beside the adapter.
+    """
+    ours = digest()
+    return None if trained == ours else PromptMismatch(str(trained)[:12], ours[:12])

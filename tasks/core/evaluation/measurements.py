@@ -1,6 +1,6 @@
-"""From answers to the rows that the gate decides from. Pure.
+"""Measure answers: a row an item, which the gate decides from, and a row a question of the general-knowledge probe.
 
-A row whose answer is not `ok` has no measurement at all: a failure is neither a wrong answer nor a right one.
+A row whose answer is not `ok` has no measurement at all: a failure is neither a wrong answer nor a right one. Pure.
 """
 
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ RETRIEVAL_SCHEMA = pl.Schema(_RETRIEVAL_COLUMNS)
 
 @dataclass(frozen=True)
 class Item:
-    """A question with the context that a model is shown. `reference` is what is right to say, for every model."""
+    """A question with the context that one model is shown. `reference`, the right answer, is the same for all."""
 
     id: str
     family: str
@@ -73,19 +73,20 @@ class Item:
     """Whether some model's context holds the answer, not necessarily this one."""
     document_ids: tuple[str, ...]
     is_findable: bool
-    """Whether retrieval ought to have found the documents."""
+    """Whether retrieval ought to find the documents; the items over which its recall is measured."""
     passages: tuple[Passage, ...]
     holds_answer: bool
-    """Whether these passages do."""
+    """Whether these passages hold the answer."""
 
     @property
     def cluster(self) -> str:
+        """The document that the item asks about: answers over one document are not independent."""
         return self.document_ids[0] if self.document_ids else self.id
 
 
 @dataclass(frozen=True)
 class ProbeItem:
-    """A general question outside the domain with the answers that are accepted."""
+    """A question of the general-knowledge probe, outside the domain, with the answers that are accepted."""
 
     id: str
     question: str
@@ -94,7 +95,7 @@ class ProbeItem:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model said to one question, and whether that worked."""
+    """A model's answer to one question, and whether the request succeeded (`status`)."""
 
     text: str
     prompt_tokens: int
@@ -102,8 +103,8 @@ class Reply:
     status: str
 
 
-def expected(answer: str, *, answerable: bool) -> str:
-    """Return what is right to say: the known answer where a context holds it, else that it does not."""
+def reference_answer(answer: str, *, answerable: bool) -> str:
+    """Return the right answer: the known one where a context holds it, else the abstention."""
     return answer if answerable else ABSTENTION
 
 
@@ -114,7 +115,7 @@ def measure(items: Sequence[Item], model: str, replies: Sequence[Reply]) -> pl.D
 
 
 def measure_probe(items: Sequence[ProbeItem], model: str, replies: Sequence[Reply]) -> pl.DataFrame:
-    """Return one row a probe item; an accepted answer anywhere in the reply counts."""
+    """Return one row a question of the general-knowledge probe; an accepted answer anywhere in the reply counts."""
     rows = [
         {
             "item_id": item.id,

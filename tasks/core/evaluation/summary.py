@@ -1,4 +1,4 @@
-"""From rows to the metrics that a person compares: means over what was measured, null where nothing was. Pure."""
+"""Summarise the rows of an evaluation as metrics: means over what was measured, null where nothing was. Pure."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,10 +10,8 @@ from tasks.core.evaluation.measurements import OK, Item
 DIGITS = 6
 
 
-def summarise(
-    model: str, rows: pl.DataFrame, probe: pl.DataFrame, ragas: pl.DataFrame, retrieval: pl.DataFrame | None = None
-) -> dict[str, Any]:
-    """Return the metrics of one model; a mean hides what is missing, so `coverage` stands beside it."""
+def summarise(model: str, rows: pl.DataFrame, probe: pl.DataFrame, ragas: pl.DataFrame) -> dict[str, Any]:
+    """Return the metrics of one model, from the tables of all; `coverage` says how much a mean rests on."""
     rows, probe, ragas = (table.filter(pl.col("model") == model) for table in (rows, probe, ragas))
     return {
         **_means(rows),

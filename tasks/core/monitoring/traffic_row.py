@@ -30,18 +30,18 @@ class TrafficRow(TypedDict):
     """Processor seconds."""
 
 
-def exam_row(
+def evaluation_row(
     item: Item,
     reply: Reply,
     *,
     retrieval: float | None,
     abstained: bool | None,
     ungrounded: bool | None,
-    most_tokens: int,
+    max_tokens: int,
 ) -> TrafficRow:
     """Return the row of an answer of the evaluation, which knows no time and no cost of serving.
 
-    `most_tokens`: length at which it was cut off.
+    `max_tokens`: length at which an answer is cut off.
     """
     is_whole = reply.status == OK
     return TrafficRow(
@@ -55,7 +55,7 @@ def exam_row(
         answer_length=len(reply.text) if is_whole else None,
         abstained=abstained,
         ungrounded=ungrounded,
-        quality=is_good(is_whole and reply.completion_tokens < most_tokens, abstained, ungrounded),
+        quality=is_good(is_whole and reply.completion_tokens < max_tokens, abstained, ungrounded),
         latency_s=None,
         cost=None,
     )

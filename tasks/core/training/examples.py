@@ -1,15 +1,15 @@
-"""Conversations and what retrieval found for them, as prompts with the completion to learn.
+"""Make training examples: a conversation over a retrieved context as prompt, its answer as the completion to learn.
 
-The prompt is the one of inference: `prompt.render` over the passages and the last user turn, earlier turns before it.
+Pure. The prompt is the one of inference: `prompt.render` over passages and last user turn, earlier turns before it.
 Questions that one context can serve are asked over it together, which costs a fraction of their tokens (see `packing`):
 those it answers, those about one of its documents that it does not answer, and those whose own documents are withheld.
-Caveat: a companion sees the context that was retrieved for its leader, not the one that itself would have retrieved.
+The conversation that the context was retrieved for is the leader of its group. Caveat: the others of a group see the
+leader's context, not the one that would have been retrieved for them.
 """
 
-import hashlib
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.core.chat import prompt
@@ -17,14 +17,14 @@ from tasks.core.records.schema import Conversation
 from tasks.core.retrieval.context import answering, holds_answer, training_context
 from tasks.core.retrieval.passages import Passage
 
-MIN_TELLTALE_CHARS = 12  # a shorter evidence ("None", "0") may stand in any passage without being the answer
+MIN_EVIDENCE_CHARS = 12  # a shorter evidence ("None", "0") may stand in any passage without being the answer
 
 Messages = tuple[dict[str, str], ...]
 
 
 @dataclass(frozen=True)
 class PromptedExample:
-    """Chat messages and the answer to learn."""
+    """The chat messages of a prompt, and the answer to learn."""
 
     id: str
     kind: str
@@ -32,33 +32,17 @@ class PromptedExample:
     answer: str
 
 
-def prompted(conversation: Conversation, passages: Sequence[Passage]) -> PromptedExample:
-    """Return the example of a conversation over a context; a system turn of its own gives way to the product's."""
+def prompted_example(conversation: Conversation, passages: Sequence[Passage]) -> PromptedExample:
+    """Return the example of a conversation over a context; the product's system turn replaces one of its own."""
     system, user = prompt.render([passage.text for passage in passages], conversation.question)
     turns = [message.model_dump() for message in conversation.messages if message.role != "system"]
     last = max(i for i, turn in enumerate(turns) if turn["role"] == "user")
     return PromptedExample(conversation.id, conversation.kind, (system, *turns[:last], user), conversation.answer)
 
 
-def plain(example_id: str, question: str, answer: str) -> PromptedExample:
+def chat_example(example_id: str, question: str, answer: str) -> PromptedExample:
     """Return an example of general chat, without system text and context."""
     return PromptedExample(example_id, "replay", ({"role": "user", "content": question},), answer)
-
-
-def stratified(keys: Iterable[tuple[str, str]], seed: int) -> list[tuple[str, str]]:
-    """Return the (id, kind) pairs so that every beginning of the list holds the kinds in their proportions.
-
-    Within a kind the order follows from the digest of seed and id: one more moves no other.
-    """
-    kinds: dict[str, list[str]] = defaultdict(list)
-    for key, kind in keys:
-        kinds[kind].append(key)
-    placed = [
-        ((i + 0.5) / len(members), kind, key)
-        for kind, members in kinds.items()
-        for i, key in enumerate(sorted(members, key=lambda key: _draw(seed, key)))
-    ]
-    return [(key, kind) for _, kind, key in sorted(placed)]
 
 
 def own_context(
@@ -71,8 +55,8 @@ def own_context(
     return training_context(retrieved, gold, k, random.Random(f"{seed} {conversation.id}"))
 
 
-class Pool:
-    """Conversations that are not yet examples, in the order given, found by what they ask about."""
+class ConversationPool:
+    """Conversations that are not examples yet, in the order given, indexed by the documents they ask about."""
 
     def __init__(self, conversations: Sequence[Conversation]) -> None:
         self._waiting = {conversation.id: conversation for conversation in conversations}
@@ -89,17 +73,17 @@ class Pool:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def next(self, count: int) -> list[Conversation]:
-        """Return the first `count` conversations that wait, without taking them."""
+    def first(self, count: int) -> list[Conversation]:
+        """Return the first `count` conversations, without taking them."""
         return [conversation for conversation, _ in zip(self._waiting.values(), range(count), strict=False)]
 
-    def take(self, leader: Conversation, context: Sequence[Passage], most: int) -> list[Conversation]:
-        """Take the leader and up to `most` - 1 others that its context serves too; nobody if the leader is gone."""
+    def take(self, leader: Conversation, context: Sequence[Passage], max_members: int) -> list[Conversation]:
+        """Take the leader and others that its context serves, `max_members` at most; none if the leader was taken."""
         if leader.id not in self._waiting:
             return []
         members = [leader]
         for conversation in self._candidates(leader, context):
-            if len(members) == most:
+            if len(members) == max_members:
                 break
             if conversation.id != leader.id and _keeps_balance(members, conversation) and serves(context, conversation):
                 members.append(conversation)
@@ -123,19 +107,15 @@ def serves(context: Sequence[Passage], conversation: Conversation) -> bool:
         return holds_answer(context, conversation.document_ids, conversation.evidence)
     if not conversation.withhold:
         return not shown.isdisjoint(conversation.document_ids)
-    return shown.isdisjoint(conversation.document_ids) and not _gives_away(context, conversation.evidence)
+    return shown.isdisjoint(conversation.document_ids) and not _contains_evidence(context, conversation.evidence)
 
 
 def _keeps_balance(members: Sequence[Conversation], conversation: Conversation) -> bool:
-    """Return whether abstentions stay the lesser part: withheld questions fit nearly every context of their family."""
+    """Return whether abstentions stay at most half: withheld questions fit nearly every context of their family."""
     answers = sum(member.answerable for member in members)
     return conversation.answerable or len(members) - answers < answers
 
 
-def _gives_away(context: Sequence[Passage], evidence: str) -> bool:
+def _contains_evidence(context: Sequence[Passage], evidence: str) -> bool:
     words = " ".join(evidence.split())
-    return len(words) >= MIN_TELLTALE_CHARS and any(words in " ".join(p.text.split()) for p in context)
-
-
-def _draw(seed: int, key: str) -> str:
-    return hashlib.sha256(f"{seed} {key}".encode()).hexdigest()
+    return len(words) >= MIN_EVIDENCE_CHARS and any(words in " ".join(p.text.split()) for p in context)

@@ -112,10 +112,10 @@ def gather(digest: str | None, registry: "Registry", settings: Settings, config:
 
 def check_prompt(digest: str, manifest: Manifest) -> None:
     """Raise DataError unless the version was trained with the prompt that this release renders."""
-    if manifest.prompt.digest != prompt.digest():
-        theirs, ours = short(manifest.prompt.digest), short(prompt.digest())
+    if mismatch := prompt.mismatch(manifest.prompt.digest):
         raise DataError(
-            f"Model {short(digest)} was trained with the prompt {theirs} and this release asks with {ours}: "
+            f"Model {short(digest)} was trained with the prompt {mismatch.trained} and this release asks with "
+            f"{mismatch.ours}: "
             "serve it with the release that made it, or train again."
         )
 

@@ -10,7 +10,7 @@ from tasks.adapters.models.gguf_export import adapter_digest
 from tasks.adapters.retrieval.index import Retriever
 from tasks.adapters.storage.tables import CONVERSATION_SCHEMA, DOCUMENT_SCHEMA, frame_of, table_writer
 from tasks.adapters.training import launcher
-from tasks.adapters.training.training_set import Lesson, Syllabus, read_lesson
+from tasks.adapters.training.training_set import TrainingSet, TrainingSetSpec, read_training_set
 from tasks.core.chat import prompt
 from tasks.core.errors import ConfigError, DataError
 from tasks.core.records.schema import Conversation, Document, Message
@@ -191,22 +191,22 @@ def test_a_killed_stage_finds_its_own_checkpoints_and_no_other_values(
     same, other = {folders[0], folders[1], folders[5]}, set(folders[2:5])
     assert len(same) == 1
     assert len(other) == 3
-    assert len(list((settings.home / "checkpoints").glob("*/"))) <= train.KEPT_PLANS
+    assert len(list((settings.home / "checkpoints").glob("*/"))) <= train.MAX_KEPT_PLANS
 
 
-def lesson(config: train.Config, split: Path, index: Path, model: Path) -> tuple[Lesson, list[str]]:
+def read(config: train.Config, split: Path, index: Path, model: Path) -> tuple[TrainingSet, list[str]]:
     from tasks.adapters.models.base_model import load_tokenizer
 
     tokenizer = load_tokenizer(model)
-    syllabus = Syllabus(**config.model_dump(include=set(Syllabus.__dataclass_fields__)))
-    read = read_lesson(syllabus, split, Retriever.open(index), tokenizer)
-    return read, [tokenizer.decode(example.tokens) for group in read.groups for example in group]
+    spec = TrainingSetSpec(**config.model_dump(include=set(TrainingSetSpec.__dataclass_fields__)))
+    found = read_training_set(spec, split, Retriever.open(index), tokenizer)
+    return found, [tokenizer.decode(example.tokens) for group in found.groups for example in group]
 
 
 def test_no_document_of_another_side_comes_into_a_context(
     config: train.Config, split: Path, index: Path, model: Path
 ) -> None:
-    _, texts = lesson(config.model_copy(update={"max_examples": 100}), split, index, model)
+    _, texts = read(config.model_copy(update={"max_examples": 100}), split, index, model)
     assert any("tool_3(" in text for text in texts)
     assert not [text for text in texts if "tool_12(" in text or "tool_15(" in text]
 
@@ -214,8 +214,8 @@ def test_no_document_of_another_side_comes_into_a_context(
 def test_an_answer_stands_in_its_context_and_an_abstention_has_none(
     config: train.Config, split: Path, index: Path, model: Path
 ) -> None:
-    read, texts = lesson(config.model_copy(update={"max_examples": 100, "replay": 0.0}), split, index, model)
-    assert read.kinds == {"default": 20, "withheld": 20}
+    found, texts = read(config.model_copy(update={"max_examples": 100, "replay": 0.0}), split, index, model)
+    assert found.kinds == {"default": 20, "withheld": 20}
     for text in texts:
         number = text.rpartition("tool_")[2].partition("?")[0]
         assert text.endswith("<|im_end|>")
@@ -225,9 +225,9 @@ def test_an_answer_stands_in_its_context_and_an_abstention_has_none(
 def test_an_example_longer_than_a_pack_is_left_out_with_its_reason(
     config: train.Config, split: Path, index: Path, model: Path
 ) -> None:
-    read, _ = lesson(config.model_copy(update={"pack_tokens": 64}), split, index, model)
-    assert len(read.dropped) == 20
-    assert "more than pack_tokens=64" in str(read.dropped[0]["reason"])
+    found, _ = read(config.model_copy(update={"pack_tokens": 64}), split, index, model)
+    assert len(found.dropped) == 20
+    assert "more than pack_tokens=64" in str(found.dropped[0]["reason"])
 
 
 def test_a_stage_without_an_example_that_fits_says_where_to_look(

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tasks.adapters.evaluation.eval_set import (
-    View,
+    RetrievalSetup,
     draw_conversations,
     items_digest,
     read_pairs,
@@ -64,7 +64,7 @@ class FixedRetriever(Retriever):
 
 def alone(conversations: list[Conversation], retriever: Retriever) -> list[Item]:
     """The items of a model that is compared with none of another index."""
-    return with_contexts(conversations, {"candidate": View(retriever, 3)})["candidate"]
+    return with_contexts(conversations, [RetrievalSetup(retriever, 3)])[0]
 
 
 def test_items_are_drawn_in_proportion_and_sorted(tmp_path: Path) -> None:
@@ -108,10 +108,10 @@ def test_withheld_documents_are_not_in_the_context() -> None:
 
 def test_a_model_without_the_document_is_shown_none_of_it_and_has_the_same_to_say() -> None:
     new = FixedRetriever({"d1": "the answer 1 is here", "d2": "two"})
-    views = {"candidate": View(new, 3), "champion": View(FixedRetriever({"d2": "two"}), 3), "base": View(new, 3)}
-    items = with_contexts([conversation(1)], views)
-    assert items["base"] is items["candidate"]
-    candidate, champion = (items[name][0] for name in ("candidate", "champion"))
+    old = FixedRetriever({"d2": "two"})
+    items = with_contexts([conversation(1)], [RetrievalSetup(new, 3), RetrievalSetup(old, 3), RetrievalSetup(new, 3)])
+    assert items[2] is items[0]
+    candidate, champion = items[0][0], items[1][0]
     assert [passage.document_id for passage in champion.passages] == ["d2"]
     assert (candidate.holds_answer, champion.holds_answer) == (True, False)
     assert (
@@ -120,11 +120,11 @@ def test_a_model_without_the_document_is_shown_none_of_it_and_has_the_same_to_sa
 
 
 def test_an_answer_that_only_the_older_index_finds_counts_against_the_newer_one() -> None:
-    views = {
-        "candidate": View(FixedRetriever({"d1": "cut short"}), 3),
-        "champion": View(FixedRetriever({"d1": "the answer 1 is here"}), 3),
-    }
-    candidate, champion = (items[0] for items in with_contexts([conversation(1)], views).values())
+    setups = [
+        RetrievalSetup(FixedRetriever({"d1": "cut short"}), 3),
+        RetrievalSetup(FixedRetriever({"d1": "the answer 1 is here"}), 3),
+    ]
+    candidate, champion = (items[0] for items in with_contexts([conversation(1)], setups))
     assert (
         (candidate.answerable, candidate.reference) == (champion.answerable, champion.reference) == (True, "Answer 1")
     )
@@ -133,20 +133,18 @@ def test_an_answer_that_only_the_older_index_finds_counts_against_the_newer_one(
 
 @pytest.mark.parametrize("withhold", [True, False])
 def test_an_older_version_of_a_document_is_known_by_its_title(*, withhold: bool) -> None:
-    views = {
-        "candidate": View(FixedRetriever({"d1": "the answer 1 is here"}, {"d1": "guide"}), 3),
-        "champion": View(FixedRetriever({"old": "the answer 1 was here", "d2": ""}, {"old": "guide", "d2": "x"}), 3),
-    }
+    newest = FixedRetriever({"d1": "the answer 1 is here"}, {"d1": "guide"})
+    older = FixedRetriever({"old": "the answer 1 was here", "d2": ""}, {"old": "guide", "d2": "x"})
     asked = conversation(1, withhold=withhold, answerable=not withhold)
-    champion = with_contexts([asked], views)["champion"][0]
+    champion = with_contexts([asked], [RetrievalSetup(newest, 3), RetrievalSetup(older, 3)])[1][0]
     assert [passage.document_id for passage in champion.passages] == (["d2"] if withhold else ["old", "d2"])
     assert champion.holds_answer is not withhold
 
 
 def test_a_model_is_shown_as_many_passages_as_it_was_trained_with() -> None:
     retriever = FixedRetriever({"d1": "one", "d2": "two", "d3": "three"})
-    items = with_contexts([conversation(1)], {"candidate": View(retriever, 3), "champion": View(retriever, 2)})
-    assert [len(items[name][0].passages) for name in items] == [3, 2]
+    items = with_contexts([conversation(1)], [RetrievalSetup(retriever, 3), RetrievalSetup(retriever, 2)])
+    assert [len(of_model[0].passages) for of_model in items] == [3, 2]
 
 
 def test_the_digest_of_the_items_follows_from_what_is_shown() -> None:

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.evaluation.judge_validation import Pair, admit, balanced_accuracy
+from tasks.core.evaluation.judge_validation import LabelledPair, admit, balanced_accuracy
 
-PAIRS = [Pair(f"{i}", "context", "question", "answer", i % 2 == 0, "number") for i in range(40)]
+PAIRS = [LabelledPair(f"{i}", "context", "question", "answer", i % 2 == 0, "number") for i in range(40)]
 TRUTH = [pair.faithful for pair in PAIRS]
 
 

@@ -5,10 +5,10 @@ from tasks.core.evaluation.measurements import (
     Item,
     ProbeItem,
     Reply,
-    expected,
     measure,
     measure_probe,
     measure_retrieval,
+    reference_answer,
 )
 from tasks.core.retrieval.passages import Passage
 
@@ -25,7 +25,7 @@ def item(
         phrasing="default-1",
         held_out=False,
         question="What is the default of indent?",
-        reference=expected("None", answerable=answerable),
+        reference=reference_answer("None", answerable=answerable),
         answerable=answerable,
         document_ids=documents,
         is_findable=findable,

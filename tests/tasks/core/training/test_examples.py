@@ -1,9 +1,7 @@
-from collections import Counter
-
 from tasks.core.chat import prompt
 from tasks.core.records.schema import Conversation, Message
 from tasks.core.retrieval.passages import Passage
-from tasks.core.training.examples import Pool, own_context, plain, prompted, serves, stratified
+from tasks.core.training.examples import ConversationPool, chat_example, own_context, prompted_example, serves
 
 
 def passage(document_id: str, text: str, ordinal: int = 0) -> Passage:
@@ -39,7 +37,7 @@ OTHER = passage("sqrt", "math.sqrt(x) Return the square root.")
 
 
 def test_the_prompt_is_the_one_of_inference() -> None:
-    example = prompted(conversation(), [DUMPS, LOADS])
+    example = prompted_example(conversation(), [DUMPS, LOADS])
     assert list(example.messages) == prompt.render([DUMPS.text, LOADS.text], "Question 0?")
     assert example.answer == "Answer 0."
 
@@ -53,7 +51,7 @@ def test_earlier_turns_are_kept_and_a_system_turn_gives_way() -> None:
         ("assistant", "None."),
     ]
     messages = [Message.model_validate({"role": role, "content": content}) for role, content in turns]
-    example = prompted(conversation(messages=messages), [DUMPS])
+    example = prompted_example(conversation(messages=messages), [DUMPS])
     assert [message["role"] for message in example.messages] == ["system", "user", "assistant", "user"]
     assert example.messages[0]["content"] == prompt.SYSTEM
     assert [message["content"] for message in example.messages[1:3]] == ["Hi", "Hello."]
@@ -62,21 +60,7 @@ def test_earlier_turns_are_kept_and_a_system_turn_gives_way() -> None:
 
 
 def test_general_chat_has_no_context() -> None:
-    assert plain("r1", "Hello!", "Hi.").messages == ({"role": "user", "content": "Hello!"},)
-
-
-def test_every_beginning_holds_the_kinds_in_their_proportions() -> None:
-    keys = [(f"a{i}", "rare") for i in range(10)] + [(f"b{i}", "common") for i in range(30)]
-    counts = Counter(kind for _, kind in stratified(keys, seed=1)[:20])
-    assert counts == {"rare": 5, "common": 15}
-
-
-def test_a_conversation_more_moves_no_other_of_its_kind() -> None:
-    keys = [(f"a{i}", "one") for i in range(20)]
-    before = stratified(keys, seed=1)
-    after = [key for key in stratified([*keys, ("new", "one")], seed=1) if key[0] != "new"]
-    assert before == after
-    assert before != stratified(keys, seed=2)
+    assert chat_example("r1", "Hello!", "Hi.").messages == ({"role": "user", "content": "Hello!"},)
 
 
 def test_an_answerable_question_is_trained_with_its_answer_in_the_context() -> None:
@@ -115,20 +99,20 @@ def test_a_context_serves_a_withheld_question_only_without_its_document_and_its_
 
 def test_companions_share_the_context_of_their_leader_and_nobody_is_taken_twice() -> None:
     first, second, elsewhere = conversation(1), conversation(2), conversation(3, document_ids=["sqrt"])
-    pool = Pool([first, second, elsewhere])
+    pool = ConversationPool([first, second, elsewhere])
     assert pool.take(first, [DUMPS], 5) == [first, second]
     assert pool.take(second, [DUMPS], 5) == []
-    assert pool.next(9) == [elsewhere]
+    assert pool.first(9) == [elsewhere]
     assert len(pool) == 1
 
 
 def test_a_group_is_never_larger_than_allowed() -> None:
-    pool = Pool([conversation(i) for i in range(9)])
-    assert len(pool.take(pool.next(1)[0], [DUMPS], 4)) == 4
+    pool = ConversationPool([conversation(i) for i in range(9)])
+    assert len(pool.take(pool.first(1)[0], [DUMPS], 4)) == 4
 
 
 def test_abstentions_stay_the_lesser_part_of_the_companions() -> None:
     answerable = [conversation(i) for i in range(2)]
     withheld = [conversation(i, answerable=False, withhold=True, document_ids=["loads"]) for i in range(2, 9)]
-    members = Pool([*answerable, *withheld]).take(answerable[0], [DUMPS], 9)
+    members = ConversationPool([*answerable, *withheld]).take(answerable[0], [DUMPS], 9)
     assert sum(not member.answerable for member in members) == 2
