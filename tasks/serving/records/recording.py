@@ -1,10 +1,9 @@
-"""The recorder: answers are written down without a request ever waiting for it, or failing by it.
+"""The recorder: redacts answers and writes them to disk in the background, so that no request waits for it.
 
-`record` puts an answer into a bounded queue and returns. One thread redacts what is in the queue, all at once, and
+`record` puts an answer into a bounded queue and returns. A thread redacts what is in the queue, all at once, and
 appends it to the journal of the hour, flushed to the disk: a crash loses at most what was recorded in the last second.
-Another turns finished journals into Parquet, those of a killed process too, and tries again while the store is out of
-reach. What could not be written is counted. Nothing reaches the disk unredacted: a record that cannot be redacted is
-not written.
+`rotation` turns finished journals into Parquet. What could not be written is counted, and no request fails by it.
+Nothing reaches the disk unredacted: a record that cannot be redacted is not written.
 """
 
 import logging
@@ -17,21 +16,20 @@ from datetime import UTC, datetime
 
 from tasks.adapters.privacy.redactor import make_redactor
 from tasks.adapters.records.answer_log import find_record
-from tasks.adapters.records.journal import Journal, journals, line_of, rotate
+from tasks.adapters.records.journal import Journal, line_of
 from tasks.adapters.records.record_place import RecordPlace, open_records, start_of_hour
 from tasks.adapters.storage.secret_key import pseudonym_key
-from tasks.core.errors import RatchetError
 from tasks.core.privacy.record_redaction import Recogniser, redact_answers
 from tasks.core.privacy.redaction import Redactor
 from tasks.core.privacy.redaction_config import RedactionConfig
 from tasks.core.records.answer import AnswerRecord
 from tasks.runner import load_config_as
+from tasks.serving.records.rotation import Rotator
 from tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 FLUSH_EVERY_S = 0.6  # a batch costs the detectors' 6 ms, however few its records
-ROTATE_EVERY_S = 60.0
 MAX_RECORDS = 20_000
 MAX_CHARS = 64_000_000
 BATCH = 512
@@ -87,15 +85,14 @@ class Recorder:
         self._place, self._redactor, self._recogniser, self._clock = place, redactor, recogniser, clock
         self._max_records, self._max_chars = max_records, max_chars
         self._queue: deque[AnswerRecord] = deque()
-        self._chars = self._taken = self._recorded = self._dropped = self._failed = self._rotated = self._delayed = 0
+        self._chars = self._taken = self._recorded = self._dropped = self._failed = 0
         self._journal: Journal | None = None
         self._state = threading.Condition()
         self._closing, self._is_failing = False, False
-        self._write_now, self._rotate_now = threading.Event(), threading.Event()
+        self._write_now = threading.Event()
+        self._rotator = Rotator(place)
         self._writer = threading.Thread(target=self._write_until_closed, name="recorder", daemon=True)
-        self._rotator = threading.Thread(target=self._rotate_until_closed, name="record-rotation", daemon=True)
         self._writer.start()
-        self._rotator.start()
 
     def record(self, answer: AnswerRecord) -> None:
         """Take the answer to be written soon. Returns at once and never raises; what does not fit is counted."""
@@ -120,8 +117,8 @@ class Recorder:
                 dropped=self._dropped,
                 failed=self._failed,
                 pending=self._taken - self._recorded - self._failed,
-                rotated=self._rotated,
-                delayed=self._delayed,
+                rotated=self._rotator.rotated,
+                delayed=self._rotator.delayed,
             )
 
     def flush(self, timeout_s: float = 10.0) -> bool:
@@ -145,9 +142,7 @@ class Recorder:
         self._write_now.set()
         end = time.monotonic() + timeout_s
         self._writer.join(timeout_s)
-        self._rotate_now.set()
-        self._rotator.join(max(0.0, end - time.monotonic()))
-        return not self._writer.is_alive() and not self._rotator.is_alive()
+        return not self._writer.is_alive() and self._rotator.close(max(0.0, end - time.monotonic()))
 
     def _write_until_closed(self) -> None:
         while True:
@@ -214,38 +209,13 @@ class Recorder:
         if self._journal is not None:
             self._journal.close()
             self._journal = None
-            self._rotate_now.set()
+            self._rotator.wake()
 
     def _note_failure(self, error: Exception) -> None:
         if not self._is_failing:  # said once, counted always
             reason = error.strerror if isinstance(error, OSError) else type(error).__name__
             logger.error("answers cannot be recorded in %s: %s", self._place.journals, reason)
         self._is_failing = True
-
-    def _rotate_until_closed(self) -> None:
-        while True:
-            is_last = self._closing and not self._writer.is_alive()
-            self._rotate_all()
-            if is_last:
-                return
-            self._rotate_now.wait(ROTATE_EVERY_S)
-            self._rotate_now.clear()
-
-    def _rotate_all(self) -> None:
-        """Rotate every journal that nobody holds; at the first that does not work out, leave the rest for later."""
-        try:
-            for path in journals(self._place):
-                if rotate(path, self._place) is not None:
-                    with self._state:
-                        self._rotated += 1
-        except Exception as error:
-            with self._state:
-                self._delayed += 1
-            logger.warning("rotation of records is delayed: %s", _sentence(error))
-
-
-def _sentence(error: Exception) -> str:
-    return str(error) if isinstance(error, RatchetError) else type(error).__name__
 
 
 def _chars(answer: AnswerRecord) -> int:
