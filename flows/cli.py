@@ -90,10 +90,10 @@ def why(model: Annotated[str, typer.Argument(help="champion, candidate, or a mod
     """Explain a model: from what serves back to the documents, and the verdict in plain words."""
     with _sentences():
         from tasks.adapters.release.explain import explain
-        from tasks.adapters.storage.object_store import open_store
+        from tasks.adapters.release.registry import open_registry
 
         settings = Settings()
-        typer.echo(explain(open_store(settings.store_url, settings.s3_endpoint_url), model))
+        typer.echo(explain(open_registry(settings).store, model))
 
 
 @app.command(
@@ -184,7 +184,7 @@ def deploy(
         from flows.commands.deploy import begin, finish_rollout
 
         typer.echo(finish_rollout(Settings(), reason) if finish else begin(Settings(), version, strategy, reason))
-        _tell_news()
+        _announce_changes()
 
 
 @app.command(epilog="Example: ratchet rollback --reason 'wrong prices'")
@@ -197,14 +197,14 @@ def rollback(
         from flows.commands.deploy import roll_back
 
         typer.echo(roll_back(Settings(), to, reason))
-        _tell_news()
+        _announce_changes()
 
 
-def _tell_news() -> None:
+def _announce_changes() -> None:
     """Tell who serves now, once the person knows: Prefect takes seconds to load."""
-    from flows.announcements import tell_news_here
+    from flows.announcements import announce_changes_here
 
-    tell_news_here(Settings())
+    announce_changes_here(Settings())
 
 
 @app.command(epilog="Example: ratchet monitor --since 2026-05-01 --until 2026-05-02")

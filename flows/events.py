@@ -14,7 +14,7 @@ from prefect.settings import PREFECT_API_URL
 from tasks.adapters.system.webhook import post_alert
 from tasks.core.digests import short
 from tasks.core.monitoring.window_verdict import Watch
-from tasks.core.release.champion_changes import ChampionNews
+from tasks.core.release.champion_changes import ChampionChange
 from tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -54,13 +54,13 @@ def drift_payload(watch: Watch, link: str) -> dict[str, object]:
     }
 
 
-def champion_event(news: ChampionNews, settings: Settings) -> str:
+def champion_event(change: ChampionChange, settings: Settings) -> str:
     """Tell that another version serves, and return the name of the event told."""
-    payload = {"reason": news.reason, "by": news.by, "at": news.at, "entry": news.entry}
-    if news.is_rollback:
-        tell(MODEL_ROLLED_BACK, news.model, {"left": news.left, **payload}, settings)
+    payload = {"reason": change.reason, "by": change.by, "at": change.at, "entry": change.entry}
+    if change.is_rollback:
+        tell(MODEL_ROLLED_BACK, change.model, {"left": change.left, **payload}, settings)
         return MODEL_ROLLED_BACK
-    tell(MODEL_PROMOTED, news.model, {"previous": news.left, **payload}, settings)
+    tell(MODEL_PROMOTED, change.model, {"previous": change.left, **payload}, settings)
     return MODEL_PROMOTED
 
 

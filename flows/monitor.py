@@ -14,12 +14,12 @@ from prefect import flow
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.announcements import tell_news
+from flows.announcements import announce_changes
 from flows.events import watch_events
 from flows.runtime import NETWORK, Run, step
 from tasks.adapters.monitoring.window_log import WatchLog
+from tasks.adapters.release.registry import open_registry
 from tasks.adapters.storage.json_files import read_object
-from tasks.adapters.storage.object_store import open_store
 from tasks.adapters.system.checkout_lock import Holder, hold
 from tasks.core.digests import short
 from tasks.core.errors import ConfigError
@@ -54,7 +54,7 @@ def monitor(look: Look = Look()) -> list[str]:  # noqa: B008 (frozen)
     if look.model is not None and look.since is None:
         raise ConfigError("A look at one version needs times: give `since` too, or leave `model` empty.")
     with _watching(look) as run:
-        told = tell_news(run.settings) if run.is_tracked else []
+        told = announce_changes(run.settings) if run.is_tracked else []
         collect(run)
         drift(run)
         watch = read_watch(run.data)
@@ -85,7 +85,7 @@ def _link(run: Run, watch: Watch) -> str:
     """Return where the page stays: in the store, or where a look without consequence left it."""
     if watch.number is None:
         return (run.data / "drift" / "report.html").absolute().as_uri()
-    store = open_store(run.settings.store_url, run.settings.s3_endpoint_url)
+    store = open_registry(run.settings).store
     return WatchLog(store, watch.model).page_address(watch.number)
 
 

@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from flows.announcements import tell_news
+from flows.announcements import announce_changes
 from flows.runtime import NETWORK, ONCE, Outcome, Run, step
 from flows.session import Request, session
 from tasks.release.promote import is_unrecorded
@@ -19,7 +19,7 @@ def release(request: Request = Request()) -> dict[str, Outcome]:  # noqa: B008 (
         for stage in (promote, deploy):
             active.perform(stage, force=is_new_store)
             if active.run.is_tracked:
-                tell_news(active.run.settings)
+                announce_changes(active.run.settings)
         return dict(active.outcomes)
 
 

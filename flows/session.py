@@ -7,16 +7,18 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.runtime import Outcome, Run, Step
-from tasks.adapters.release.ledger import Ledger
+from tasks.adapters.release.registry import open_registry
 from tasks.adapters.sources.source_list import add_sources
 from tasks.adapters.storage.object_store import open_store
 from tasks.adapters.system import dvc, provenance
 from tasks.adapters.system.checkout_lock import Holder, hold
 from tasks.core.errors import ConfigError
+from tasks.core.release.ledger_entries import FlowRun
 from tasks.core.sources.kinds import FeedbackRecords, Files, PackageReference, Source, describe
 from tasks.runner import TRIAL, find_stage
 from tasks.settings import Settings, go_offline
@@ -135,17 +137,17 @@ class _Diary:
 
     def record(self, outcome: str, outcomes: Mapping[str, Outcome]) -> None:
         stages = {name: value.value for name, value in outcomes.items()}
-        self._append(self.holder, {"trigger": self.trigger, "outcome": outcome, "stages": stages})
+        self._append(self.holder, outcome, trigger=self.trigger, stages=stages)
 
     def record_killed(self, holder: Holder) -> None:
         logger.warning("%s of process %d was killed; going on from what it left", holder.command, holder.pid)
-        self._append(holder, {"outcome": "killed"})
+        self._append(holder, "killed")
 
-    def _append(self, holder: Holder, content: Mapping[str, object]) -> None:
+    def _append(self, holder: Holder, outcome: str, **more: Any) -> None:
         checkout = provenance.checkout_name(self.settings.home)
-        ledger = Ledger(open_store(self.settings.store_url, self.settings.s3_endpoint_url))
+        run = FlowRun(**asdict(holder), checkout=checkout, outcome=outcome, **more)
         key = f"flow:{checkout}:{holder.started_at}:{holder.pid}"
-        ledger.append("flow", key, {**asdict(holder), "checkout": checkout, **content}, at=_now())
+        open_registry(self.settings).ledger.append(run, key, at=_now())
 
 
 def _join_sources(request: Request, settings: Settings) -> None:

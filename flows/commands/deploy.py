@@ -11,9 +11,8 @@ from datetime import UTC, datetime
 
 from tasks.adapters.release import ledger_queries
 from tasks.adapters.release.explain import resolve_version
-from tasks.adapters.release.registry import Registry
+from tasks.adapters.release.registry import open_registry
 from tasks.adapters.release.rollouts import Deployments
-from tasks.adapters.storage.object_store import open_store
 from tasks.adapters.system import provenance
 from tasks.core.digests import short
 from tasks.core.errors import ConfigError
@@ -73,7 +72,7 @@ def deploy_config(strategy: Strategy | None) -> DeployConfig:
 
 
 def _deployments(settings: Settings) -> Deployments:
-    return Deployments(Registry(open_store(settings.store_url, settings.s3_endpoint_url)))
+    return Deployments(open_registry(settings))
 
 
 def _check_verdict(deployments: Deployments, digest: str, strategy: Strategy) -> None:

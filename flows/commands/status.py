@@ -13,13 +13,13 @@ from typing import Any
 
 from tasks.adapters.monitoring.last_drift import last_drift, monitor_folders
 from tasks.adapters.release.ledger_queries import newest_first
-from tasks.adapters.release.registry import Registry
+from tasks.adapters.release.registry import open_registry
 from tasks.adapters.release.rollouts import Deployments
-from tasks.adapters.storage.object_store import open_store
 from tasks.adapters.system.checkout_lock import holder_of, is_held
 from tasks.core.digests import short
 from tasks.core.release.ledger import Entry
-from tasks.core.release.lineage import POINTERS
+from tasks.core.release.ledger_entries import FlowRun, Rollback, RolloutStep
+from tasks.core.release.lineage import POINTERS, Pointer, VerdictFacts
 from tasks.runner import stages
 from tasks.serving.access.keys import key_ring
 from tasks.serving.access.usage_limits import open_budgets
@@ -35,7 +35,7 @@ Facts = dict[str, Any]
 
 def read_status(settings: Settings) -> Facts:
     """Return the facts as JSON values. Raises ExternalError when the store cannot be reached."""
-    registry = Registry(open_store(settings.store_url, settings.s3_endpoint_url))
+    registry = open_registry(settings)
     lock = settings.home / LOCK
     holder = holder_of(lock) if is_held(lock) else None
     pointers = {name: registry.pointer(name) for name in POINTERS}
@@ -166,23 +166,24 @@ def _followed(beat: Facts) -> Iterator[str]:
 
 
 def _entry(entry: Entry) -> Facts:
-    content: Any = entry.content
-    what = ""
-    if entry.kind == "flow":
-        what = f"{content['command']} {content['outcome']}"
-    elif entry.kind == "verdict":
-        what = f"{content['verdict']['outcome']} {short(content['candidate'])}"
-    elif entry.kind == "pointer":
-        what = f"{content['name']} is {short(content['model'])}"
-    elif entry.kind == "rollout":
-        what = f"{content['strategy']} of {short(content['candidate'])} {content['what']}{_reason(content)}"
-    elif entry.kind == "rollback":
-        what = f"from {short(content['from'])} to {short(content['to'])}{_reason(content)}"
+    match entry.facts:
+        case FlowRun() as run:
+            what = f"{run.command} {run.outcome}"
+        case VerdictFacts() as facts:
+            what = f"{facts.verdict.outcome} {short(facts.candidate)}"
+        case Pointer() as pointer:
+            what = f"{pointer.name} is {short(pointer.model)}"
+        case RolloutStep() as step:
+            what = f"{step.strategy} of {short(step.candidate)} {step.what}{_because(step.reason)}"
+        case Rollback() as back:
+            what = f"from {short(back.left)} to {short(back.to)}{_because(back.reason)}"
+        case _:
+            what = ""
     return {"number": entry.number, "at": entry.at, "kind": entry.kind, "what": what}
 
 
-def _reason(content: dict[str, Any]) -> str:
-    return f": {content['reason']}" if content.get("reason") else ""
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""
 
 
 def _report(settings: Settings, name: str) -> str:

@@ -22,9 +22,9 @@ import yaml
 
 from flows.commands.up import LOOPBACK
 from flows.server import free_ports
-from tasks.adapters.release.registry import Registry
+from tasks.adapters.release.registry import Registry, open_registry
 from tasks.adapters.storage.files import write_text
-from tasks.adapters.storage.object_store import FolderStore, Store, open_store
+from tasks.adapters.storage.object_store import FolderStore, Store
 from tasks.adapters.system.processes import die_with_parent
 from tasks.core.digests import short
 from tasks.core.errors import DataError, ExternalError
@@ -55,7 +55,7 @@ class Sandbox:
         return f"http://{LOOPBACK}:{self.settings.prefect_port}"
 
     def registry(self) -> Registry:
-        return Registry(open_store(self.settings.store_url))
+        return open_registry(self.settings)
 
     def configure(self, stage: str, values: Mapping[str, object]) -> None:
         """Overlay values in a stage's YAML."""
@@ -114,7 +114,7 @@ def make_sandbox(root: Path, settings: Settings, profile: str) -> Sandbox:
 
     Raises DataError where there is no champion that the loop could go on from, ConfigError for an unknown profile.
     """
-    store = open_store(settings.store_url, settings.s3_endpoint_url)
+    store = open_registry(settings).store
     champion = _champion(store)
     overlay: dict[str, Any] = read_yaml(profile_file(profile))
     shutil.rmtree(root, ignore_errors=True)

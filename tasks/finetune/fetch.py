@@ -32,10 +32,9 @@ class FetchReport(Report):
 
 def run(config: Config, train: Path, index: Path, out: Path, *, settings: Settings) -> FetchReport:
     from tasks.adapters.release.candidate_manifest import candidate_manifest
-    from tasks.adapters.release.registry import Registry
-    from tasks.adapters.storage.object_store import open_store
+    from tasks.adapters.release.registry import open_registry
 
-    registry = Registry(open_store(settings.store_url, settings.s3_endpoint_url))
+    registry = open_registry(settings)
     champion = registry.rival(candidate_manifest(train, index).digest)
     if champion is None:
         write_json(out / CHAMPION, {"digest": None})
@@ -53,8 +52,7 @@ def is_stale(fetch_folder: Path, train_folder: Path, settings: Settings) -> bool
     has no answer yet, and nothing is stale. Raises ExternalError when the store cannot be asked.
     """
     from tasks.adapters.release.candidate_manifest import candidate_manifest
-    from tasks.adapters.release.registry import Registry
-    from tasks.adapters.storage.object_store import open_store
+    from tasks.adapters.release.registry import open_registry
 
     index_folder = train_folder.with_name("index")
     try:
@@ -65,7 +63,7 @@ def is_stale(fetch_folder: Path, train_folder: Path, settings: Settings) -> bool
         candidate = candidate_manifest(train_folder, index_folder).digest
     except DataError:
         return False
-    champion = Registry(open_store(settings.store_url, settings.s3_endpoint_url)).rival(candidate)
+    champion = open_registry(settings).rival(candidate)
     if champion != fetched:
         logger.info("the store's champion has moved since it was fetched")
     return champion != fetched

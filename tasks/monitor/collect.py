@@ -90,10 +90,10 @@ class Drawn:
 
 def run(config: Config, out: Path, *, settings: Settings) -> CollectReport:
     from tasks.adapters.monitoring.traffic_table import write_traffic
+    from tasks.adapters.release.registry import open_registry
     from tasks.adapters.retrieval.embedder import load_embedder
-    from tasks.adapters.storage.object_store import open_store
 
-    store = open_store(settings.store_url, settings.s3_endpoint_url)
+    store = open_registry(settings).store
     model = watched_model(store, config.model)
     since, until = window_times(store, model, config)
     drawn = _draw(model, since, until, config, settings)

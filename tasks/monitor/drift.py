@@ -102,12 +102,11 @@ def run(config: Config, collect: Path, out: Path, *, settings: Settings) -> Drif
     from tasks.adapters.monitoring.drift_page import Picture, render
     from tasks.adapters.monitoring.traffic_table import embedder_of, read_traffic
     from tasks.adapters.monitoring.window_log import WatchLog
-    from tasks.adapters.release.registry import Registry
+    from tasks.adapters.release.registry import Registry, open_registry
     from tasks.adapters.storage.json_files import read_object
-    from tasks.adapters.storage.object_store import open_store
 
     facts = read_object(collect / FACTS)
-    store, model = open_store(settings.store_url, settings.s3_endpoint_url), str(facts["model"])
+    store, model = open_registry(settings).store, str(facts["model"])
     with tempfile.TemporaryDirectory(prefix="ratchet-drift-") as folder:
         place = Place(Registry(store), WatchLog(store, model), settings, Path(folder), model)
         window = read_traffic(collect / WINDOW)

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from tasks.core.digests import short
 from tasks.core.errors import ConfigError, DataError
+from tasks.core.release.ledger_entries import Rollback
 from tasks.core.rollout.plan import DeployConfig, Heartbeat, RolloutDocument, Strategy
 from tasks.core.stage import Report
 from tasks.settings import Settings
@@ -48,14 +49,13 @@ class DeployReport(Report):
 
 
 def run(config: Config, promote: Path, out: Path, *, settings: Settings) -> DeployReport:
-    from tasks.adapters.release.registry import Registry
+    from tasks.adapters.release.registry import open_registry
     from tasks.adapters.release.rollouts import Deployments
-    from tasks.adapters.storage.object_store import open_store
 
     outcome, candidate = _verdict(promote / VERDICT)
     if outcome != "PROMOTE":
         return _report(config, candidate, "nothing to deploy", f"the verdict is {outcome}")
-    deployments = Deployments(Registry(open_store(settings.store_url, settings.s3_endpoint_url)))
+    deployments = Deployments(open_registry(settings))
     announce(candidate, config, deployments)
     state, reason = _wait(candidate, config.wait_s, deployments)
     return _report(config, candidate, state, reason)
@@ -125,8 +125,8 @@ def _rollback_reason(deployments: "Deployments", candidate: str) -> str:
     from tasks.adapters.release.ledger_queries import newest_first
 
     entries = newest_first(deployments.registry.ledger)
-    moved = (entry for entry in entries if entry.kind == "rollback" and entry.content.get("from") == candidate)
-    return next((str(entry.content["reason"]) for entry in moved), "")
+    moved = (back for entry in entries if isinstance(back := entry.facts, Rollback) and back.left == candidate)
+    return next((back.reason for back in moved), "")
 
 
 def _champion(deployments: "Deployments") -> str | None:

@@ -24,6 +24,7 @@ from tasks.core.digests import digest_of
 from tasks.core.errors import DataError
 from tasks.core.release.gate import Evidence, GateConfig, decide
 from tasks.core.release.ledger import Entry
+from tasks.core.release.ledger_entries import Superseded
 from tasks.core.release.lineage import (
     DataFacts,
     Manifest,
@@ -109,18 +110,18 @@ def run(
     config: Config, train: Path, fetch: Path, evaluate: Path, split: Path, index: Path, out: Path, *, settings: Settings
 ) -> PromoteReport:
     from tasks.adapters.release.candidate_manifest import candidate_files
-    from tasks.adapters.release.registry import Move, Registry
-    from tasks.adapters.storage.object_store import open_store
+    from tasks.adapters.release.registry import Move, open_registry
 
     inputs = Inputs(train, fetch, evaluate, split, index, (out.parent, settings.data))
     case = build_case(config, inputs)
-    registry = Registry(open_store(settings.store_url, settings.s3_endpoint_url))
+    registry = open_registry(settings)
     registry.register(case.manifest, candidate_files(train, index))
     _keep_golden(config, case, registry)
     registry.keep_reference(case.manifest.digest, _reference(evaluate))
     facts = _run_facts(case, inputs, registry, settings)
-    entry = registry.ledger.append("run", run_key(case.key, facts.checkout), facts.model_dump(mode="json"), at=_now())
-    facts = RunFacts.model_validate(entry.content)  # of the first try, where this one repeats it
+    entry = registry.ledger.append(facts, run_key(case.key, facts.checkout), at=_now())
+    assert isinstance(entry.facts, RunFacts)
+    facts = entry.facts  # of the first try, where this one repeats it
     registry.move(Move("candidate", case.manifest.digest, entry, _now(), facts.trigger))
     pages = _write_pages(config, case, registry, facts, out)
     decision = _record_verdict(case, registry, entry, pages)
@@ -135,14 +136,13 @@ def is_unrecorded(promote_folder: Path, settings: Settings) -> bool:
     So it is after the store was emptied, or another one was configured: DVC cannot see that, and flows ask. Without a
     verdict the question has no answer yet. Raises ExternalError when the store cannot be asked.
     """
-    from tasks.adapters.release.registry import Registry
-    from tasks.adapters.storage.object_store import open_store
+    from tasks.adapters.release.registry import open_registry
 
     try:
         candidate = json.loads((promote_folder / VERDICT).read_text(encoding="utf-8"))["candidate"]
     except (OSError, ValueError, KeyError):
         return False
-    return candidate not in Registry(open_store(settings.store_url, settings.s3_endpoint_url)).models()
+    return candidate not in open_registry(settings).models()
 
 
 def build_case(config: Config, inputs: Inputs) -> Case:
@@ -276,7 +276,7 @@ def _record_verdict(case: Case, registry: "Registry", run_entry: Entry, pages: d
         verdict=case.verdict,
         pages=pages,
     )
-    return registry.ledger.append("verdict", case.key, facts.model_dump(mode="json"), at=_now())
+    return registry.ledger.append(facts, case.key, at=_now())
 
 
 def _move_champion(case: Case, registry: "Registry", decision: Entry, facts: RunFacts) -> None:
@@ -287,18 +287,14 @@ def _move_champion(case: Case, registry: "Registry", decision: Entry, facts: Run
         registry.move(Move("champion", case.manifest.digest, decision, _now(), facts.trigger), expected={case.champion})
     except SupersededError as error:
         standing = error.pointer
-        registry.ledger.append(
-            "superseded",
-            superseded_key(case.key, standing.entry if standing else "none"),
-            {
-                "candidate": case.manifest.digest,
-                "expected": case.champion,
-                "found": standing.model if standing else None,
-                "verdict": decision.digest,
-                "checkout": facts.checkout,
-            },
-            at=_now(),
+        lost = Superseded(
+            candidate=case.manifest.digest,
+            expected=case.champion,
+            found=standing.model if standing else None,
+            verdict=decision.digest,
+            checkout=facts.checkout,
         )
+        registry.ledger.append(lost, superseded_key(case.key, standing.entry if standing else "none"), at=_now())
         raise
 
 

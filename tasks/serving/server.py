@@ -18,9 +18,8 @@ import uvicorn
 import uvloop
 
 from tasks.adapters.records.feedback_store import FeedbackBox, open_feedback
-from tasks.adapters.release.registry import Registry
+from tasks.adapters.release.registry import open_registry
 from tasks.adapters.release.rollouts import Deployments
-from tasks.adapters.storage.object_store import open_store
 from tasks.adapters.system.processes import allow_open_files
 from tasks.adapters.system.provenance import checkout_name
 from tasks.core.errors import ConfigError, ExternalError
@@ -79,7 +78,7 @@ async def _serve(
     say: Callable[[str], None],
     recorder: Recorder,
 ) -> None:
-    registry = Registry(open_store(settings.store_url, settings.s3_endpoint_url))
+    registry = open_registry(settings)
     deployments = Deployments(registry)
     host, port = listener.getsockname()[:2]
     name = f"{checkout_name(settings.home)}-{port}"

@@ -8,7 +8,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import SecretStr
 
-from flows.announcements import follow, tell_news, tell_news_here
+from flows.announcements import announce_changes, announce_changes_here, follow
 from flows.commands.deploy import begin, finish_rollout, roll_back
 from tasks.adapters.release.registry import Registry
 from tasks.adapters.release.rollouts import Deployments
@@ -35,10 +35,10 @@ def deployments(loop: Loop) -> Deployments:
 
 def test_promotions_and_a_person_s_rollback_are_told_once_and_in_order(loop: Loop, hook: Hook) -> None:
     first, second = loop.turn(GOOD).candidate, loop.turn(GOOD, seed=1).candidate
-    assert tell_news(loop.settings) == [PROMOTED, PROMOTED]
+    assert announce_changes(loop.settings) == [PROMOTED, PROMOTED]
     roll_back(loop.settings, "", "wrong prices")
-    assert tell_news_here(loop.settings) == [ROLLED_BACK]
-    assert tell_news(loop.settings) == tell_news_here(loop.settings) == []
+    assert announce_changes_here(loop.settings) == [ROLLED_BACK]
+    assert announce_changes(loop.settings) == announce_changes_here(loop.settings) == []
     assert [(told["event"], told["model"]) for told in hook.bodies] == [
         (PROMOTED, first),
         (PROMOTED, second),
@@ -54,15 +54,15 @@ def test_promotions_and_a_person_s_rollback_are_told_once_and_in_order(loop: Loo
 def test_a_canary_that_a_gateway_rolls_back_or_finishes_is_told(loop: Loop, hook: Hook) -> None:
     first, second = loop.turn(GOOD).candidate, loop.turn(GOOD, seed=1).candidate
     roll_back(loop.settings, "", "back")
-    tell_news(loop.settings)
+    announce_changes(loop.settings)
     hook.bodies.clear()
     for state, reason in (("rolled_back", "Errors got worse."), ("finished", "The candidate may take all.")):
         begin(loop.settings, second, "canary", "again")
         rollout = deployments(loop).rollout()
         assert rollout is not None
-        assert tell_news(loop.settings) == [], "a rollout that begins moves nobody yet"
+        assert announce_changes(loop.settings) == [], "a rollout that begins moves nobody yet"
         deployments(loop).end(rollout, state, reason, "gateway g")
-        tell_news(loop.settings)
+        announce_changes(loop.settings)
     taken_back, promoted = hook.bodies
     assert (taken_back["event"], taken_back["model"], taken_back["left"]) == (ROLLED_BACK, first, second)
     assert (taken_back["reason"], taken_back["by"]) == ("Errors got worse.", "gateway g")
@@ -72,11 +72,11 @@ def test_a_canary_that_a_gateway_rolls_back_or_finishes_is_told(loop: Loop, hook
 
 def test_a_version_that_a_gateway_refuses_is_told(loop: Loop, hook: Hook) -> None:
     first, second = loop.turn(GOOD).candidate, loop.turn(GOOD, seed=1).candidate
-    tell_news(loop.settings)
+    announce_changes(loop.settings)
     pointer = deployments(loop).registry.pointer("champion")
     assert pointer is not None
     deployments(loop).refuse(pointer, "it fails its golden questions", "gateway g")
-    assert tell_news(loop.settings) == [ROLLED_BACK]
+    assert announce_changes(loop.settings) == [ROLLED_BACK]
     told = hook.bodies[-1]
     assert (told["model"], told["left"], told["reason"]) == (first, second, "it fails its golden questions")
 
@@ -86,17 +86,17 @@ def test_a_rollout_that_a_person_finishes_is_told_as_a_promotion(loop: Loop, hoo
     roll_back(loop.settings, "", "back")
     begin(loop.settings, second, "ab", "again")
     finish_rollout(loop.settings, "clear")
-    tell_news(loop.settings)
+    announce_changes(loop.settings)
     assert (hook.bodies[-1]["event"], hook.bodies[-1]["reason"]) == (PROMOTED, "clear")
 
 
 def test_news_waits_until_somebody_can_hear_it(loop: Loop, hook: Hook) -> None:
     loop.turn(GOOD)
     deaf = loop.settings.model_copy(update={"alert_webhook_url": None})
-    assert tell_news_here(deaf) == []
+    assert announce_changes_here(deaf) == []
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
-        assert tell_news(loop.settings) == [], "its Prefect server is down for a moment"
-    assert tell_news_here(loop.settings) == [PROMOTED]
+        assert announce_changes(loop.settings) == [], "its Prefect server is down for a moment"
+    assert announce_changes_here(loop.settings) == [PROMOTED]
     assert len(hook.bodies) == 1
 
 

@@ -7,7 +7,8 @@ from tasks.adapters.release.registry import Registry
 from tasks.adapters.storage.object_store import Store
 from tasks.core.errors import ConfigError, DataError
 from tasks.core.release.explanation import Chain, explain_chain
-from tasks.core.release.lineage import POINTERS
+from tasks.core.release.ledger_entries import Rollback, RolloutStep
+from tasks.core.release.lineage import POINTERS, VerdictFacts
 
 MIN_DIGEST = 4
 
@@ -63,23 +64,24 @@ def _verdict(registry: Registry, reference: str, model: str) -> ledger_queries.R
     pointer = registry.pointer("champion")
     if reference == "champion" and pointer is not None:
         entry = registry.ledger.read(pointer.entry_number)
-        if entry.kind == "verdict" and entry.digest == pointer.entry:
-            return ledger_queries.recorded(entry)
+        if isinstance(entry.facts, VerdictFacts) and entry.digest == pointer.entry:
+            return ledger_queries.Recorded(entry, entry.facts)
     return ledger_queries.verdict_on(registry.ledger, model)
 
 
 def _deployed(registry: Registry, model: str) -> Iterator[str]:
     """Yield the rollouts and rollbacks that were about the version, newest first."""
     for entry in ledger_queries.newest_first(registry.ledger):
-        content = entry.content
-        reason = f": {content['reason']}" if content.get("reason") else ""
-        if entry.kind == "rollout" and content.get("candidate") == model:
-            share = f" to {100 * float(str(content['share'])):g} %" if "share" in content else ""
-            what = str(content["what"]).replace("_", " ")
-            yield f"{entry.at} {content['strategy']} {what}{share}{reason} (ledger entry {entry.number})"
-        elif entry.kind == "rollback" and model in (content["from"], content["to"]):
-            way = "rolled back" if content["from"] == model else "brought back"
-            yield f"{entry.at} {way}{reason} (ledger entry {entry.number})"
+        match entry.facts:
+            case RolloutStep(candidate=candidate) as step if candidate == model:
+                share = f" to {100 * step.share:g} %" if step.share is not None else ""
+                what = f"{step.strategy} {step.what.replace('_', ' ')}{share}"
+            case Rollback() as back if model in (back.left, back.to):
+                what = "rolled back" if back.left == model else "brought back"
+            case _:
+                continue
+        reason = f": {entry.facts.reason}" if entry.facts.reason else ""
+        yield f"{entry.at} {what}{reason} (ledger entry {entry.number})"
 
 
 def _ledger_state(registry: Registry) -> str:

@@ -8,11 +8,12 @@ of a killed run can lack it, a lookup costs two reads, and what was left half do
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from tasks.adapters.storage.object_store import Store
 from tasks.core.errors import DataError, ExternalError
-from tasks.core.release.ledger import Entry, Kind, first_break, next_entry, number_of, object_name, parse
+from tasks.core.release.ledger import Entry, first_break, next_entry, number_of, object_name, parse
+from tasks.core.release.ledger_entries import Content
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ class Ledger:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def append(self, kind: Kind, key: str, content: Mapping[str, object], *, at: str) -> Entry:
+    def append(self, facts: Content, key: str, *, at: str) -> Entry:
         """Return the entry with `key`, written now unless some run, perhaps this one before it was killed, already did.
 
         Raises ExternalError where others append faster than this process for very long.
@@ -36,10 +37,10 @@ class Ledger:
             found = self._lookup(key)
             if found is not None:
                 return found
-            entry = next_entry(newest, kind, key=key, at=at, content=content)
+            entry = next_entry(newest, facts, key=key, at=at)
             if self.store.put_if_absent(object_name(entry.number), entry.to_bytes()):
                 self._file(entry)
-                logger.info("ledger entry %d: %s", entry.number, kind)
+                logger.info("ledger entry %d: %s", entry.number, entry.kind)
                 return entry
         raise ExternalError(f"The ledger of {self.store.address} was busy {MAX_TRIES} times in a row: run again.")
 

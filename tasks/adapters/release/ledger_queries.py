@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tasks.adapters.release.ledger import Ledger
+from tasks.core.errors import DataError
 from tasks.core.release.ledger import Entry
 from tasks.core.release.lineage import RunFacts, VerdictFacts
 
@@ -29,13 +30,8 @@ def newest_first(ledger: Ledger) -> Iterator[Entry]:
 def verdicts(ledger: Ledger) -> Iterator[Recorded]:
     """Yield the verdicts, newest first."""
     for entry in newest_first(ledger):
-        if entry.kind == "verdict":
-            yield recorded(entry)
-
-
-def recorded(entry: Entry) -> Recorded:
-    """Return a `verdict` entry with its facts."""
-    return Recorded(entry, VerdictFacts.model_validate(entry.content))
+        if isinstance(entry.facts, VerdictFacts):
+            yield Recorded(entry, entry.facts)
 
 
 def verdict_on(ledger: Ledger, model: str) -> Recorded | None:
@@ -45,14 +41,19 @@ def verdict_on(ledger: Ledger, model: str) -> Recorded | None:
 
 def run_behind(ledger: Ledger, facts: VerdictFacts) -> RunFacts:
     """Return the run that a verdict names."""
-    return RunFacts.model_validate(ledger.read(facts.run_number).content)
+    run = ledger.read(facts.run_number).facts
+    if not isinstance(run, RunFacts):
+        raise DataError(
+            f"Ledger entry {facts.run_number} is no run, as a verdict says: restore the ledger from a backup."
+        )
+    return run
 
 
 def run_of(ledger: Ledger, model: str) -> RunFacts | None:
     """Return the newest run that made or measured a version, or None."""
     for entry in newest_first(ledger):
-        if entry.kind == "run" and entry.content.get("candidate") == model:
-            return RunFacts.model_validate(entry.content)
+        if isinstance(entry.facts, RunFacts) and entry.facts.candidate == model:
+            return entry.facts
     return None
 
 

@@ -12,12 +12,13 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import ValidationError
 
 from tasks.adapters.release.ledger import Ledger
 from tasks.adapters.storage.files import file_digest
-from tasks.adapters.storage.object_store import Store
+from tasks.adapters.storage.object_store import Store, open_store
 from tasks.core.digests import canonical, short
 from tasks.core.errors import DataError, ExternalError
 from tasks.core.release.ledger import Entry
@@ -191,8 +192,7 @@ class Registry:
         return count
 
     def _record(self, pointer: Pointer) -> None:
-        content = pointer.model_dump(mode="json")
-        self.ledger.append("pointer", pointer_key(pointer.name, pointer.entry), content, at=pointer.moved_at)
+        self.ledger.append(pointer, pointer_key(pointer.name, pointer.entry), at=pointer.moved_at)
 
     def _parse_pointer(self, name: PointerName, data: bytes) -> Pointer:
         try:
@@ -202,6 +202,21 @@ class Registry:
 
     def _damaged(self, key: str) -> str:
         return f"{self.store.address}/{key} is missing or damaged: restore it from a backup of the store."
+
+
+class StoreSettings(Protocol):
+    """What of a checkout's settings says where its models lie."""
+
+    @property
+    def store_url(self) -> str: ...
+
+    @property
+    def s3_endpoint_url(self) -> str | None: ...
+
+
+def open_registry(settings: StoreSettings) -> Registry:
+    """Return the registry of a checkout's store; `store_url` is a folder or s3://bucket/prefix."""
+    return Registry(open_store(settings.store_url, settings.s3_endpoint_url))
 
 
 def file_ref(path: Path) -> FileRef:

@@ -8,8 +8,9 @@ each decide from their own answers; the first to decide moves the step for all.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -19,9 +20,10 @@ from tasks.adapters.system.clock import now_text
 from tasks.core.digests import canonical, short
 from tasks.core.errors import ConfigError, DataError
 from tasks.core.release.ledger import Entry
+from tasks.core.release.ledger_entries import Rollback, RolloutStep, StepName
 from tasks.core.release.lineage import Pointer
 from tasks.core.rollout.decision import RolloutDecision
-from tasks.core.rollout.plan import DeployConfig, Heartbeat, RolloutDocument, RolloutState, version_before
+from tasks.core.rollout.plan import DeployConfig, Heartbeat, RolloutDocument, RolloutEnd, version_before
 
 logger = logging.getLogger(__name__)
 
@@ -53,9 +55,11 @@ class Deployments:
         self.registry.manifest(candidate)
         if champion == candidate:
             raise ConfigError(f"Model {short(candidate)} is the champion already: there is nothing to roll out.")
-        content = {"what": "announced", "strategy": config.strategy, "candidate": candidate, "champion": champion}
+        announced = RolloutStep(
+            what="announced", strategy=config.strategy, candidate=candidate, champion=champion, reason=reason, by=by
+        )
         key = f"rollout:{key or f'{candidate}:{at}'}"
-        entry = self._ledger.append("rollout", key, {**content, "reason": reason, "by": by}, at=at)
+        entry = self._ledger.append(announced, key, at=at)
         data, current = self._read()
         if config.strategy == "all_at_once":
             self._supersede(current, "another version was made the champion", by)
@@ -87,21 +91,21 @@ class Deployments:
         """Go to the next share, and return the rollout as it is then."""
         number, at = len(rollout.steps) + 1, now_text()
         later = rollout.model_copy(update={"steps": [*rollout.steps, at]})
-        self._note(rollout, f"step:{number}", "advanced", {"share": later.share, "by": by, **_evidence(decision)})
+        self._record(rollout, f"step:{number}", "advanced", by, share=later.share, **_evidence(decision))
         return self._swap(rollout, later)
 
     def end(
         self,
         rollout: RolloutDocument,
-        state: RolloutState,
+        state: RolloutEnd,
         reason: str,
         by: str,
         decision: RolloutDecision | None = None,
     ) -> RolloutDocument:
         """End the rollout, unless somebody has, and return it as it ended; `finished` moves the champion pointer."""
-        entry = self._note(rollout, "end", state, {"reason": reason, "by": by, **_evidence(decision)})
-        ended: dict[str, object] = {"state": entry.content["what"], "ending": entry.content["reason"]}
-        if ended["state"] == "finished":
+        entry, step = self._record(rollout, "end", state, by, reason=reason, **_evidence(decision))
+        ended: dict[str, object] = {"state": step.what, "ending": step.reason}
+        if step.what == "finished":
             try:
                 move = Move("champion", rollout.candidate, entry, entry.at, by)
                 self.registry.move(move, expected={rollout.champion})
@@ -125,8 +129,8 @@ class Deployments:
         if target == pointer.model:
             raise ConfigError(f"Model {short(target)} is the champion already: name another with --to VERSION.")
         self.registry.manifest(target)
-        content = {"from": pointer.model, "to": target, "reason": reason, "by": by}
-        entry = self._ledger.append("rollback", f"rollback:{pointer.entry}:{target}", content, at=now_text())
+        back = Rollback(left=pointer.model, to=target, reason=reason, by=by)
+        entry = self._ledger.append(back, f"rollback:{pointer.entry}:{target}", at=now_text())
         self.registry.move(Move("champion", target, entry, now_text(), by), expected={pointer.model})
         self._supersede(self.rollout(), f"the champion was rolled back: {reason}", by)
         moved = self.registry.pointer("champion")
@@ -135,9 +139,8 @@ class Deployments:
 
     def refuse(self, pointer: Pointer, reason: str, by: str) -> Pointer | None:
         """Undo a move whose version could not come to serve; None where before it there was only the base model."""
-        content = {"from": pointer.model, "to": pointer.previous, "reason": reason, "by": by}
-        key = f"rollback:{pointer.entry}:{pointer.previous or 'base'}"
-        entry = self._ledger.append("rollback", key, content, at=now_text())
+        back = Rollback(left=pointer.model, to=pointer.previous, reason=reason, by=by)
+        entry = self._ledger.append(back, f"rollback:{pointer.entry}:{pointer.previous or 'base'}", at=now_text())
         if pointer.previous is None:
             return None
         try:
@@ -166,25 +169,31 @@ class Deployments:
 
     def _moves(self) -> Iterator[tuple[str, str | None, bool]]:
         for entry in newest_first(self._ledger):
-            if entry.kind == "pointer" and entry.content.get("name") == "champion":
-                pointer = Pointer.model_validate(entry.content)
-                cause = self._ledger.read(pointer.entry_number)
-                yield pointer.model, pointer.previous, cause.kind == "rollback"
+            match entry.facts:
+                case Pointer(name="champion") as pointer:
+                    cause = self._ledger.read(pointer.entry_number)
+                    yield pointer.model, pointer.previous, cause.kind == "rollback"
 
     def _supersede(self, rollout: RolloutDocument | None, reason: str, by: str) -> None:
         if rollout is not None and rollout.is_running:
             self.end(rollout, "superseded", reason, by)
 
-    def _note(self, rollout: RolloutDocument, key: str, what: str, more: Mapping[str, object]) -> Entry:
-        content = {
-            "what": what,
-            "rollout": rollout.id,
-            "strategy": rollout.strategy,
-            "candidate": rollout.candidate,
-            "champion": rollout.champion,
+    def _record(
+        self, rollout: RolloutDocument, key: str, what: StepName, by: str, **more: Any
+    ) -> tuple[Entry, RolloutStep]:
+        """Return the rollout's entry with this key, written now unless somebody has, and what it says."""
+        step = RolloutStep(
+            what=what,
+            rollout=rollout.id,
+            strategy=rollout.strategy,
+            candidate=rollout.candidate,
+            champion=rollout.champion,
+            by=by,
             **more,
-        }
-        return self._ledger.append("rollout", f"rollout:{rollout.id}:{key}", content, at=now_text())
+        )
+        entry = self._ledger.append(step, f"rollout:{rollout.id}:{key}", at=now_text())
+        assert isinstance(entry.facts, RolloutStep)
+        return entry, entry.facts
 
     def _swap(self, before: RolloutDocument, after: RolloutDocument) -> RolloutDocument:
         """Put the later document in the place of the earlier one, unless it is later already; return what is there."""

@@ -1,8 +1,8 @@
-"""What the ledger says about who serves and nobody was told yet.
+"""Changes of the champion in the ledger that were not announced yet.
 
-Reads the ledger from the entry that was last told, and keeps that number as `told.json` in the store: there it outlives
-a checkout. Whoever is to tell moves the number first, by compare-and-swap, so that of several who look at once one
-tells. Caveat: who is killed between that and the telling leaves it untold; the ledger itself lacks nothing.
+Reads the ledger from the entry announced last; that number is kept as `told.json` in the store, where it outlives a
+checkout. Whoever announces moves the number first, by compare-and-swap, so that of several at once one announces.
+Caveat: a process that is killed in between leaves the change unannounced; the ledger itself lacks nothing.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from tasks.adapters.release.ledger import Ledger
 from tasks.adapters.storage.object_store import Store
 from tasks.core.digests import canonical
 from tasks.core.errors import DataError
-from tasks.core.release.champion_changes import ChampionNews, cause_number, champion_news
+from tasks.core.release.champion_changes import ChampionChange, cause_number, champion_change
 from tasks.core.release.ledger import Entry
 
 KEY = "told.json"
 
 
-class Told(BaseModel):
-    """How far the ledger was told."""
+class Announced(BaseModel):
+    """How far the ledger was announced."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,33 +29,33 @@ class Told(BaseModel):
 
 
 @dataclass(frozen=True)
-class Untold:
-    """The news since the last entry that was told."""
+class Unannounced:
+    """The changes since the entry that was announced last."""
 
-    news: list[ChampionNews]
+    changes: list[ChampionChange]
     position: bytes | None
     """As the store holds it."""
     since: int
-    """Number of the entry that was told last."""
+    """Number of the entry that was announced last."""
     upto: int
     """Number of the newest entry."""
 
 
-def read_untold(store: Store) -> Untold:
-    """Return what was not told yet. Raises DataError for a damaged ledger or position."""
+def read_unannounced(store: Store) -> Unannounced:
+    """Return what was not announced yet. Raises DataError for a damaged ledger or position."""
     position, ledger = store.get(KEY), Ledger(store)
     number = _parse(store, position).number
     entries = list(ledger.after(number))
-    found = (champion_news(entry, _cause(ledger, entry)) for entry in entries)
+    found = (champion_change(entry, _cause(ledger, entry)) for entry in entries)
     upto = entries[-1].number if entries else number
-    return Untold([news for news in found if news], position, number, upto)
+    return Unannounced([change for change in found if change], position, number, upto)
 
 
-def claim(store: Store, untold: Untold) -> bool:
-    """Return whether it is the caller's to tell this news; False where another one has taken some of it."""
-    if untold.upto == untold.since:
+def claim(store: Store, unannounced: Unannounced) -> bool:
+    """Return whether the caller is to announce these changes; False where another one has taken some of them."""
+    if unannounced.upto == unannounced.since:
         return True
-    return store.compare_and_swap(KEY, untold.position, canonical(Told(number=untold.upto).model_dump()))
+    return store.compare_and_swap(KEY, unannounced.position, canonical(Announced(number=unannounced.upto).model_dump()))
 
 
 def _cause(ledger: Ledger, entry: Entry) -> Entry | None:
@@ -63,9 +63,9 @@ def _cause(ledger: Ledger, entry: Entry) -> Entry | None:
     return None if number is None else ledger.read(number)
 
 
-def _parse(store: Store, position: bytes | None) -> Told:
+def _parse(store: Store, position: bytes | None) -> Announced:
     try:
-        return Told() if position is None else Told.model_validate_json(position)
+        return Announced() if position is None else Announced.model_validate_json(position)
     except ValidationError:
         raise DataError(
             f"{store.address}/{KEY} is damaged: delete it, and everything in the ledger is told again."

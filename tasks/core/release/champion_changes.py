@@ -6,13 +6,15 @@ back, for its candidate served too, and a first champion that no gateway could b
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from tasks.core.release.ledger import Entry
-from tasks.core.release.lineage import BASE, Pointer
+from tasks.core.release.ledger_entries import Rollback, RolloutStep
+from tasks.core.release.lineage import BASE, Pointer, VerdictFacts
 
 
 @dataclass(frozen=True)
-class ChampionNews:
+class ChampionChange:
     """A version serves in the place of another one."""
 
     model: str
@@ -29,30 +31,30 @@ class ChampionNews:
 
 def cause_number(entry: Entry) -> int | None:
     """Return the number of the entry that a move of the champion pointer rests on; None for any other entry."""
-    if entry.kind != "pointer" or entry.content.get("name") != "champion":
-        return None
-    return Pointer.model_validate(entry.content).entry_number
-
-
-def champion_news(entry: Entry, cause: Entry | None) -> ChampionNews | None:
-    """Return what the entry tells, None where it moved nobody. `cause`: the entry that `cause_number` names."""
-    said = entry.content
-    if cause is not None:
-        pointer = Pointer.model_validate(said)
-        is_rollback = cause.kind == "rollback"
-        reason = "the gate promoted it" if cause.kind == "verdict" else str(cause.content.get("reason", ""))
-        return _news(entry, pointer.model, pointer.previous, reason, is_rollback=is_rollback, by=pointer.by)
-    if entry.kind == "rollback" and said["to"] is None:
-        return _taken_back(entry, said["from"], None)
-    if entry.kind == "rollout" and said["what"] == "rolled_back":
-        return _taken_back(entry, said["candidate"], said["champion"])
+    match entry.facts:
+        case Pointer(name="champion") as pointer:
+            return pointer.entry_number
     return None
 
 
-def _taken_back(entry: Entry, left: object, model: object) -> ChampionNews:
-    said = entry.content
-    return _news(entry, str(model or BASE), str(left), str(said["reason"]), is_rollback=True, by=str(said["by"]))
+def champion_change(entry: Entry, cause: Entry | None) -> ChampionChange | None:
+    """Return the change that the entry made, None for none. `cause`: the entry that `cause_number` names."""
+    change = partial(ChampionChange, at=entry.at, entry=entry.number)
+    match entry.facts:
+        case Pointer(name="champion") as moved if cause is not None:
+            is_rollback = isinstance(cause.facts, Rollback)
+            return change(moved.model, moved.previous, is_rollback=is_rollback, reason=_reason(cause), by=moved.by)
+        case Rollback(to=None) as back:
+            return change(BASE, back.left, is_rollback=True, reason=back.reason, by=back.by)
+        case RolloutStep(what="rolled_back") as step:
+            return change(step.champion or BASE, step.candidate, is_rollback=True, reason=step.reason, by=step.by)
+    return None
 
 
-def _news(entry: Entry, model: str, left: str | None, reason: str, *, is_rollback: bool, by: str) -> ChampionNews:
-    return ChampionNews(model, left, is_rollback, reason, by, entry.at, entry.number)
+def _reason(cause: Entry) -> str:
+    match cause.facts:
+        case VerdictFacts():
+            return "the gate promoted it"
+        case Rollback(reason=reason) | RolloutStep(reason=reason):
+            return reason
+    return ""

@@ -6,17 +6,16 @@ cannot show that its newest entries were cut off; pointers name the entry they r
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from typing import Literal
+from collections.abc import Iterable
+from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks.core.digests import canonical
+from tasks.core.release.ledger_entries import Content, Kind, Unknown, from_json, kind_of, to_json
 
 SCHEMA_VERSION = 1
 NO_ENTRY = "0" * 64  # what the first entry names as the one before it
-
-Kind = Literal["run", "verdict", "pointer", "superseded", "flow", "rollout", "rollback"]
 
 
 class Entry(BaseModel):
@@ -33,6 +32,12 @@ class Entry(BaseModel):
     """ISO 8601 time, passed in by whoever appends."""
     previous: str
     content: dict[str, object]
+    """As it is stored; `facts` has it as a type."""
+
+    @cached_property
+    def facts(self) -> Content | Unknown:
+        """What the entry says, as the class of its kind; `Unknown` where it is nothing that this release knows."""
+        return from_json(self.kind, self.content)
 
     def to_bytes(self) -> bytes:
         """Return the stored form: the same entry is always the same bytes."""
@@ -54,15 +59,15 @@ def number_of(name: str) -> int:
     return int(stem) if stem.isdecimal() and object_name(int(stem)) == name else 0
 
 
-def next_entry(before: Entry | None, kind: Kind, *, key: str, at: str, content: Mapping[str, object]) -> Entry:
+def next_entry(before: Entry | None, facts: Content, *, key: str, at: str) -> Entry:
     """Return the entry that follows `before` (None: the first)."""
     return Entry(
         number=before.number + 1 if before else 1,
-        kind=kind,
+        kind=kind_of(facts),
         key=key,
         at=at,
         previous=before.digest if before else NO_ENTRY,
-        content=dict(content),
+        content=to_json(facts),
     )
 
 

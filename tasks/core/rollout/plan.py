@@ -19,7 +19,8 @@ from tasks.core.rollout.decision import RolloutDecision, RolloutRule
 from tasks.core.stage import StageConfig
 
 Strategy = Literal["all_at_once", "shadow", "canary", "ab"]
-RolloutState = Literal["running", "finished", "rolled_back", "superseded"]
+RolloutEnd = Literal["finished", "rolled_back", "superseded"]
+RolloutState = Literal["running"] | RolloutEnd
 BUCKETS = 10_000
 STALE_AFTER = timedelta(seconds=20)  # a gateway that has said nothing for so long does not run
 

@@ -15,13 +15,12 @@ from tasks.adapters.monitoring.last_drift import LastDrift, last_drift, monitor_
 from tasks.adapters.records.answer_log import read_hours
 from tasks.adapters.records.feedback_store import open_feedback, read_feedback
 from tasks.adapters.records.record_place import open_records, start_of_hour
-from tasks.adapters.release.ledger_queries import Recorded, recorded, verdicts
-from tasks.adapters.release.registry import Registry
-from tasks.adapters.storage.object_store import open_store
+from tasks.adapters.release.ledger_queries import Recorded, verdicts
+from tasks.adapters.release.registry import Registry, open_registry
 from tasks.core.errors import RatchetError
 from tasks.core.feedback.rules import settle
 from tasks.core.monitoring.serving_stats import COLUMNS, Figures, figures_of, total
-from tasks.core.release.lineage import Pointer
+from tasks.core.release.lineage import Pointer, VerdictFacts
 from tasks.settings import Settings
 
 T = TypeVar("T")
@@ -82,7 +81,7 @@ class BoardReader:
         self._settings, self._now = settings, now
         self._place = open_records(settings)
         self._feedback = open_feedback(settings)
-        self._registry = Registry(open_store(settings.store_url, settings.s3_endpoint_url))
+        self._registry = open_registry(settings)
         self._finished: OrderedDict[datetime, Figures] = OrderedDict()
 
     def read(self) -> Board:
@@ -137,7 +136,7 @@ def _verdict_behind(registry: Registry, champion: Pointer, newest: tuple[Recorde
     if found is not None:
         return found
     entry = registry.ledger.read(champion.entry_number)
-    return recorded(entry) if entry.kind == "verdict" else None
+    return Recorded(entry, entry.facts) if isinstance(entry.facts, VerdictFacts) else None
 
 
 def _part(name: str, read: Callable[[], T], notes: list[str]) -> T | None:

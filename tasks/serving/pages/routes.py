@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.requests import ClientDisconnect, Request
@@ -20,11 +20,11 @@ from starlette.routing import Route
 
 from tasks.adapters.html_page import render_page
 from tasks.adapters.monitoring.last_drift import VERDICT, last_drift, monitor_folders
-from tasks.adapters.release.registry import Registry
-from tasks.adapters.storage.object_store import open_store
+from tasks.adapters.release.registry import open_registry
 from tasks.core.errors import DataError, ExternalError, RatchetError
 from tasks.core.feedback.review_queue import ReviewItem
 from tasks.core.feedback.rules import FeedbackRefusedError
+from tasks.core.release.lineage import VerdictFacts
 from tasks.serving.access.keys import Key
 from tasks.serving.access.sessions import COOKIE, LIFE_S, Session, Sessions
 from tasks.serving.api.feedback_routes import refusal
@@ -253,16 +253,16 @@ class Pages:
         review.keep(item, posted.label, correction=posted.text, reason=posted.reason, reviewer=reviewer)
 
     def _verdict_page(self, number: str, name: str) -> bytes:
-        registry = Registry(open_store(self._settings.store_url, self._settings.s3_endpoint_url))
+        registry = open_registry(self._settings)
         newest = registry.ledger.newest()
         if not number.isdecimal() or len(number) > 9 or newest is None or not 0 < int(number) <= newest.number:
             raise _nothing()
-        pages: Any = registry.ledger.read(int(number)).content.get("pages")
-        if not isinstance(pages, dict) or name not in pages:
+        facts = registry.ledger.read(int(number)).facts
+        if not isinstance(facts, VerdictFacts) or name not in facts.pages:
             raise _nothing()
         with tempfile.TemporaryDirectory(prefix="ratchet-evidence-") as folder:
             path = Path(folder) / "page"
-            registry.get_blob(pages[name], path)
+            registry.get_blob(facts.pages[name], path)
             return path.read_bytes()
 
     def _drift_file(self, name: str) -> bytes:

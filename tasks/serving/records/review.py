@@ -15,8 +15,7 @@ from tasks.adapters.records.answer_log import find_record, read_hours
 from tasks.adapters.records.feedback_store import FeedbackBox, open_feedback, read_feedback
 from tasks.adapters.records.record_place import open_records
 from tasks.adapters.records.record_table import answers_of
-from tasks.adapters.release.registry import Registry
-from tasks.adapters.storage.object_store import open_store
+from tasks.adapters.release.registry import Registry, open_registry
 from tasks.core.errors import ConfigError, DataError
 from tasks.core.feedback.review_queue import Label, ReviewItem, item_for, labelled, review_queue
 from tasks.core.records.schema import Feedback
@@ -48,7 +47,7 @@ class Review:
         return review_queue(answers, read_feedback(self.feedback, since), drifted=ids, limit=limit)
 
     def _last_drifted(self) -> frozenset[str]:
-        store = open_store(self.settings.store_url, self.settings.s3_endpoint_url)
+        store = open_registry(self.settings).store
         pointer = Registry(store).pointer("champion")
         verdicts = WatchLog(store, pointer.model if pointer else BASE).last(1)
         return frozenset(verdicts[0].drifted if verdicts else ())

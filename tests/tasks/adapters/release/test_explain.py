@@ -5,6 +5,7 @@ from tasks.adapters.release.ledger import Ledger
 from tasks.adapters.storage.object_store import Store, open_store
 from tasks.core.errors import ConfigError
 from tests.tasks.conftest import BAD, EQUAL, GOOD, Loop
+from tests.tasks.ledger_facts import flow_run
 
 
 def store_of(loop: Loop) -> Store:
@@ -36,7 +37,7 @@ def test_the_chain_leads_from_the_champion_to_its_documents(loop: Loop) -> None:
 def test_other_entries_of_the_ledger_do_not_change_the_explanation(loop: Loop) -> None:
     loop.turn(GOOD)
     before = explain(store_of(loop), "champion")
-    Ledger(store_of(loop)).append("flow", "another run", {"outcome": "nothing changed"}, at="2030-01-01T00:00:00+00:00")
+    Ledger(store_of(loop)).append(flow_run("nothing changed"), "another run", at="2030-01-01T00:00:00+00:00")
     assert explain(store_of(loop), "champion") == before
 
 

@@ -9,6 +9,7 @@ from tasks.adapters.storage.object_store import FolderStore, Store
 from tasks.core.errors import DataError, ExternalError
 from tasks.core.release.ledger import Entry
 from tasks.core.release.lineage import BaseFact, Manifest, PromptFact
+from tests.tasks.ledger_facts import verdict_facts
 
 AT = "2026-01-01T00:00:00+00:00"
 
@@ -30,7 +31,7 @@ def manifest_of(files: dict[str, Path], index: str = "i1") -> Manifest:
 
 
 def entry(registry: Registry, key: str) -> Entry:
-    return registry.ledger.append("verdict", key, {}, at=AT)
+    return registry.ledger.append(verdict_facts(), key, at=AT)
 
 
 def champion(registry: Registry, model: str, key: str, expected: set[str | None] | None = None) -> bool:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from tasks.core.digests import canonical
 from tasks.core.release.ledger import NO_ENTRY, Entry, first_break, next_entry, number_of, object_name, parse
+from tests.tasks.ledger_facts import run_facts
 
 AT = "2026-01-01T00:00:00+00:00"
 
@@ -14,7 +15,7 @@ def chain(length: int) -> list[Entry]:
     entries: list[Entry] = []
     for number in range(length):
         before = entries[-1] if entries else None
-        entries.append(next_entry(before, "run", key=f"run {number}", at=AT, content={"seed": number}))
+        entries.append(next_entry(before, run_facts(seed=number), key=f"run {number}", at=AT))
     return entries
 
 

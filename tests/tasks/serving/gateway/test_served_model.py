@@ -32,6 +32,7 @@ from tasks.core.retrieval.passages import cut
 from tasks.serving.config import ServeConfig
 from tasks.serving.gateway.served_model import fetch_version, gather, start_engine
 from tasks.settings import Settings
+from tests.tasks.ledger_facts import verdict_facts
 
 AT = "2026-01-01T00:00:00+00:00"
 DOCUMENTS = {
@@ -190,7 +191,7 @@ def real_champion(registry: Registry, root: Path) -> str:
     save_file(tensors, root / "adapter" / "adapter_model.safetensors")
     (root / "adapter" / "adapter_config.json").write_text(json.dumps({"r": 4, "lora_alpha": 8}))
     digest = register(registry, root, BaseFact(id=base.id, digest=base.digest), version)
-    entry = registry.ledger.append("verdict", "test", {}, at=AT)
+    entry = registry.ledger.append(verdict_facts(), "test", at=AT)
     registry.move(Move("champion", digest, entry, AT, "test"))
     return digest
 

@@ -28,6 +28,7 @@ from tasks.core.rollout.plan import DeployConfig, RolloutDocument
 from tasks.serving.gateway.served_model import ServedModel
 from tasks.serving.rollout.rollout_router import RolloutRouter
 from tasks.serving.rollout.store_follower import Deployment, open_champion
+from tests.tasks.ledger_facts import verdict_facts
 from tests.tasks.serving.conftest import AT, FakeEngine, Live, Start, served
 
 GOOD = "default is None"
@@ -91,7 +92,7 @@ class Fleet:
 
     def promote(self, digest: str) -> None:
         """Move the champion pointer, as the stage `promote` does."""
-        entry = self.registry.ledger.append("verdict", f"verdict {digest} {time.time()}", {}, at=AT)
+        entry = self.registry.ledger.append(verdict_facts(), f"verdict {digest} {time.time()}", at=AT)
         self.registry.move(Move("champion", digest, entry, AT, "test"))
 
     async def load(self, digest: str | None) -> ServedModel:

@@ -24,6 +24,7 @@ from tasks.adapters.release.registry import Move, Registry
 from tasks.adapters.storage.object_store import open_store
 from tasks.core.release.lineage import BaseFact
 from tasks.settings import Settings
+from tests.tasks.ledger_facts import verdict_facts
 from tests.tasks.serving.gateway.test_served_model import AT, real_champion, register, running
 
 QUESTION = "Within how many days can goods be sent back for a refund?"
@@ -109,7 +110,7 @@ def test_a_swap_a_rollback_and_a_kill_under_load(settings: Settings, tmp_path: P
         load = Load(re.search(r"http://\S+/v1", said[-1])[0], key)  # type: ignore[index]
         with load.going():
             load.wait(time.time(), first, 120)
-            entry = registry.ledger.append("verdict", "second", {}, at=AT)
+            entry = registry.ledger.append(verdict_facts(), "second", at=AT)
             moved = time.time()
             registry.move(Move("champion", second, entry, AT, "test"))
             swapped_s = load.wait(moved, second, 120)
