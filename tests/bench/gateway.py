@@ -214,9 +214,9 @@ async def own_cpu_ms(folder: Path, *, stream: bool, records: bool) -> float:
     from tasks.serving.access.keys import KeyRing
     from tasks.serving.access.usage_limits import Budgets
     from tasks.serving.gateway.gateway import Gateway
-    from tasks.serving.gateway.router import OneModel
     from tasks.serving.gateway.served_model import ServedModel
     from tasks.serving.records.recording import Recorder
+    from tasks.serving.rollout.rollout_router import RolloutRouter
     from tasks.serving.server import GatewayServer
 
     home = Path(tempfile.mkdtemp(dir=folder))
@@ -226,7 +226,9 @@ async def own_cpu_ms(folder: Path, *, stream: bool, records: bool) -> float:
     recorder = Recorder(place, make_redactor(b"bench")) if records else None
     model = ServedModel("f" * 64, "p", "i", PASSAGES, {}, OneSearch(), Words())  # type: ignore[arg-type]
     budgets = Budgets(home / "usage.json")
-    gateway = Gateway(OneModel(model), ServeConfig(), recorder=recorder or NoRecorder(), keys=keys, budgets=budgets)
+    gateway = Gateway(
+        RolloutRouter(model), ServeConfig(), recorder=recorder or NoRecorder(), keys=keys, budgets=budgets
+    )
     listener = socket.create_server(("127.0.0.1", 0))
     server = GatewayServer(gateway)
     serving_task = asyncio.create_task(server.serve(sockets=[listener]))

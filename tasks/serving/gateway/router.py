@@ -1,7 +1,7 @@
-"""Which model answers a request. Here: always the one that is served, which can be changed under load.
+"""The interface of a router, which chooses the model of each request, and the arms it chooses among.
 
 A request holds the arm it was given to its end, so that a change never mixes two models in one answer; the old model is
-closed when its last answer has ended. Rollouts (canary, shadow, A/B) are other routers over the same arms.
+closed when its last answer has ended. `rollout_router` is the router of a deployment.
 """
 
 import asyncio
@@ -65,27 +65,3 @@ class Router(Protocol):
 
     async def close(self) -> None:
         """Free every model; answers that still run are lost."""
-
-
-class OneModel:
-    """One arm, whoever asks."""
-
-    def __init__(self, model: ServedModel) -> None:
-        self._arm = Arm(CHAMPION, model)
-
-    def arms(self) -> Sequence[Arm]:
-        """Return the one arm."""
-        return (self._arm,)
-
-    def choose(self, wanted: str, sticky: str) -> Choice | None:
-        """Return the arm, where `wanted` is "ratchet", "champion" or the version's own name."""
-        return Choice(self._arm) if wanted in (ANY, CHAMPION, self._arm.model.name) else None
-
-    async def close(self) -> None:
-        """Free the model."""
-        await self._arm.model.close()
-
-    def swap(self, model: ServedModel) -> Arm:
-        """Let `model` answer from the next request on, and return the arm before it, which its caller retires."""
-        before, self._arm = self._arm, Arm(CHAMPION, model)
-        return before

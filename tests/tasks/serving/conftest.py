@@ -32,9 +32,10 @@ from tasks.serving.api.route_group import RouteGroup
 from tasks.serving.config import ServeConfig
 from tasks.serving.gateway.batched_search import Searcher
 from tasks.serving.gateway.gateway import Gateway
-from tasks.serving.gateway.router import Arm, OneModel
+from tasks.serving.gateway.router import Arm
 from tasks.serving.gateway.served_model import ServedModel
 from tasks.serving.records.recording import Recorder, open_recorder
+from tasks.serving.rollout.rollout_router import RolloutRouter
 from tasks.serving.server import GatewayServer, route_groups, run
 from tasks.settings import Settings
 from tests.tasks.answers import answer
@@ -138,8 +139,8 @@ class Live:
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
-    def router(self) -> OneModel:
-        assert isinstance(self.gateway.router, OneModel)
+    def router(self) -> RolloutRouter:
+        assert isinstance(self.gateway.router, RolloutRouter)
         return self.gateway.router
 
     def post(self, body: object, key: str | None = None, **options: Any) -> httpx.Response:
@@ -173,7 +174,9 @@ class Live:
         engine = FakeEngine(text)
 
         def change() -> Arm:
-            before = self.router.swap(served(engine, digest))
+            self.router.swap(served(engine, digest))
+            before = self.router.drop_warm()
+            assert before is not None
             self.tasks.append(asyncio.create_task(before.retire()))
             return before
 
@@ -216,7 +219,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
             engine, kept = FakeEngine(), Kept()
             config = ServeConfig.model_validate({"timeout_s": 20.0, "drain_s": 10.0, **values})
             budgets = Budgets(tmp_path / "usage.json")
-            gateway = Gateway(OneModel(served(engine)), config, recorder=recorder or kept, keys=keys, budgets=budgets)
+            gateway = Gateway(
+                RolloutRouter(served(engine)), config, recorder=recorder or kept, keys=keys, budgets=budgets
+            )
             server = GatewayServer(gateway, groups(gateway) if groups else ())
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             made.append(Live(gateway, engine, kept, admin, user, url, asyncio.get_running_loop(), server))

@@ -1,125 +1,18 @@
 """Against a real HTTP server on loopback that behaves as vLLM's API does."""
 
 import asyncio
-import json
-import socket
-import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tasks.adapters.inference.stream_engine import EngineLostError, GenerationRequest, PromptRefusedError, StreamChunk
 from tasks.adapters.inference.stream_upstream import Upstream, UpstreamEngine
 from tasks.core.errors import ConfigError
+from tests.tasks.adapters.inference.conftest import VllmStub
 
 REQUEST = GenerationRequest([{"role": "user", "content": "hello"}], 8, seed=3)
-
-
-class VllmStub:
-    """Keeps connections open; `fault` is how it misbehaves."""
-
-    def __init__(self) -> None:
-        self.models = ["base"]
-        self.bodies: list[dict[str, Any]] = []
-        self.fault: str | None = None
-        self.hung_up = threading.Event()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        stub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                self._reply(200, {"data": [{"id": name} for name in stub.models]})
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if self.path.endswith("lora_adapter"):
-                    self._manage(body)
-                    return
-                stub.bodies.append(body)
-                if stub.fault == "closed while idle" and len(stub.bodies) == 2:
-                    self.close_connection = True
-                    self.connection.shutdown(socket.SHUT_RDWR)
-                elif stub.fault in ("400", "503"):
-                    self._reply(int(stub.fault), {"error": {"message": "a secret of the prompt"}})
-                else:
-                    self._answer(body)
-
-            def _manage(self, body: dict[str, str]) -> None:
-                if stub.fault == "no lora":
-                    self._reply(404, {"detail": "Not Found"})
-                elif "unload" in self.path:
-                    stub.models.remove(body["lora_name"])
-                    self._reply(200, {})
-                elif body["lora_name"] in stub.models:
-                    self._reply(400, {"error": {"message": "The lora adapter has already been loaded."}})
-                else:
-                    stub.models.append(body["lora_name"])
-                    self._reply(200, {})
-
-            def _answer(self, body: dict[str, Any]) -> None:
-                self.send_response(200)
-                self.send_header("Content-Type", "text/event-stream")
-                self.send_header("Connection", "keep-alive")
-                self.send_header("Transfer-Encoding", "chunked")
-                self.end_headers()
-                self._event({"choices": [{"delta": {"role": "assistant", "content": ""}}]})
-                self._event({"choices": [{"delta": {"content": "Hel"}}]})
-                if stub.fault == "endless":
-                    try:
-                        while True:
-                            self._event({"choices": [{"delta": {"content": "l"}}]})
-                    except OSError:
-                        stub.hung_up.set()
-                        self.close_connection = True
-                        return
-                if stub.fault == "breaks off":
-                    self.close_connection = True
-                    self.connection.shutdown(socket.SHUT_RDWR)
-                    return
-                self._event({"choices": [{"delta": {"content": "lo"}, "finish_reason": "length"}]})
-                self._event({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2}})
-                self._chunk("data: [DONE]\n\n")
-                self._chunk("")
-
-            def _event(self, value: dict[str, Any]) -> None:
-                self._chunk(f"data: {json.dumps(value)}\n\n")
-
-            def _chunk(self, text: str) -> None:
-                data = text.encode()
-                self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
-
-            def _reply(self, status: int, value: dict[str, Any]) -> None:
-                data = json.dumps(value).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        return Handler
-
-
-@pytest.fixture
-def stub() -> Iterator[VllmStub]:
-    made = VllmStub()
-    yield made
-    made.close()
 
 
 def run(upstream: Upstream, work: Callable[[UpstreamEngine], Awaitable[None]]) -> None:
