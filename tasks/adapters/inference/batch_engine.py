@@ -51,7 +51,7 @@ def open_engine(spec: EngineSpec) -> Engine:
 
 def best_precision() -> Precision:
     """Return bf16 where this processor computes in it, else f32."""
-    from tasks.adapters.inference.batch_openvino import has_bf16
+    from tasks.adapters.inference.openvino_pipeline import has_bf16
 
     return "bf16" if has_bf16() else "f32"
 

@@ -1,6 +1,5 @@
-"""Continuous batching for serving: requests come and go while the pipeline steps (OpenVINO GenAI).
+"""The streaming engine's batch: requests come and go while the pipeline steps (OpenVINO GenAI).
 
-Loading, precision, tokenizer and end token are those of `batch_openvino`, so that what serves is what was measured.
 A request whose beginning another is computing right now waits for that one's first token, since the pipeline then
 takes the beginning from its cache: with 32 questions at once, of which half share a document, a quarter of the work.
 Text is given out where the tokenizer has written whole characters; the parts join to the text that evaluation
@@ -15,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.adapters.inference.batch_openvino import (
+from tasks.adapters.inference.batch_types import EngineSpec
+from tasks.adapters.inference.openvino_pipeline import (
     STILL_S,
     ended_when_still,
     first_line,
@@ -23,7 +23,6 @@ from tasks.adapters.inference.batch_openvino import (
     open_pipeline,
     openvino_modules,
 )
-from tasks.adapters.inference.batch_types import EngineSpec
 from tasks.core.chat.prefix_groups import group
 
 CUT_CHARACTER = "\ufffd"  # what a tokenizer writes for the first bytes of a character
