@@ -26,7 +26,9 @@ DAY = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 5, 2, tzinfo=UTC)
 @pytest.fixture(params=RELEASES, ids=lambda path: path.name)
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A copy of what one release wrote."""
-    return Path(shutil.copytree(request.param, tmp_path / "kept"))
+    copy = Path(shutil.copytree(request.param, tmp_path / "kept"))
+    (copy / "home" / "keys.json").chmod(0o600)  # git keeps no such mode
+    return copy
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def test_the_rollout_and_its_gateway_are_read(registry: Registry) -> None:
     rollout = deployments.rollout()
     assert rollout is not None
     assert (rollout.strategy, rollout.is_running) == ("shadow", True)
-    (gateway,) = deployments.gateways(datetime(2026, 5, 1, 11, 0, 5, tzinfo=UTC))
+    (gateway,) = deployments.heartbeats.alive(datetime(2026, 5, 1, 11, 0, 5, tzinfo=UTC))
     assert gateway.refused == {"f" * 64: "The index is damaged."}
     assert read_unannounced(registry.store).changes == []
 

@@ -59,7 +59,7 @@ def roll_back(settings: Settings, to: str, reason: str) -> str:
         return f"{ended.sentence()}. {_said(gone, time.monotonic() - started)}"
     target = resolve_version(deployments.registry, to) if to else None
     pointer = deployments.roll_back(target, reason, by)
-    cold = [beat.url for beat in deployments.gateways(datetime.now(UTC)) if not _has(beat, pointer.model)]
+    cold = [beat.url for beat in deployments.heartbeats.alive(datetime.now(UTC)) if not _has(beat, pointer.model)]
     note = f"It is not loaded at {', '.join(cold)}: there it serves once it is, which takes a while. " if cold else ""
     followed = _wait(deployments, lambda beat: beat.champion == pointer.model)
     return f"The champion is {short(pointer.model)}. {note}{_said(followed, time.monotonic() - started)}"
@@ -92,7 +92,7 @@ def _followed(deployments: Deployments, digest: str) -> str:
 
 
 def _taken_up(deployments: Deployments, rollout: str) -> str:
-    gateways = deployments.gateways(datetime.now(UTC))
+    gateways = deployments.heartbeats.alive(datetime.now(UTC))
     if not gateways:
         return "No gateway is running; the next one takes it up."
     where = ", ".join(beat.url for beat in gateways)
@@ -103,7 +103,7 @@ def _wait(deployments: Deployments, is_done: Callable[[Heartbeat], bool]) -> boo
     """Return whether every running gateway did it in time, None where none runs."""
     end = time.monotonic() + WAIT_S
     while True:
-        gateways = deployments.gateways(datetime.now(UTC))
+        gateways = deployments.heartbeats.alive(datetime.now(UTC))
         if not gateways:
             return None
         if all(map(is_done, gateways)):

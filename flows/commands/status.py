@@ -48,7 +48,7 @@ def read_status(settings: Settings) -> Facts:
         "running": holder.__dict__ if holder else None,
         "pointers": {name: pointer.model_dump(mode="json") if pointer else None for name, pointer in pointers.items()},
         "rollout": {**rollout.model_dump(mode="json"), "sentence": rollout.sentence()} if rollout else None,
-        "gateways": [beat.model_dump(mode="json") for beat in deployments.gateways(datetime.now(UTC))],
+        "gateways": [beat.model_dump(mode="json") for beat in deployments.heartbeats.alive(datetime.now(UTC))],
         "gateway": _gateway(settings),
         "drift": _drift(settings),
         "runs": [_entry(entry) for entry in runs[:LAST_RUNS]],

@@ -359,7 +359,7 @@ class _Demo:
         rollout = deployments.rollout()
         if rollout is not None and not rollout.is_running:
             raise TurnedOutOtherwiseError(f"The canary ended before it began: {rollout.sentence()}")
-        return any(beat.candidate == candidate for beat in deployments.gateways(datetime.now(UTC)))
+        return any(beat.candidate == candidate for beat in deployments.heartbeats.alive(datetime.now(UTC)))
 
     def _verdict(self) -> dict[str, Any]:
         return read_object(self.sandbox.root / "data/promote/verdict.json")

@@ -89,7 +89,7 @@ def _wait(candidate: str, wait_s: float, deployments: "Deployments") -> tuple[De
     end = time.monotonic() + wait_s
     while True:
         state, reason = standing(
-            candidate, deployments.gateways(datetime.now(UTC)), deployments.rollout(), _champion(deployments)
+            candidate, deployments.heartbeats.alive(datetime.now(UTC)), deployments.rollout(), _champion(deployments)
         )
         if state == "rolled back":
             return state, _rollback_reason(deployments, candidate) or reason

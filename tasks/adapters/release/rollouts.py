@@ -1,33 +1,29 @@
-"""Rollouts, rollbacks and running gateways, as the store has them.
+"""Rollouts and rollbacks, as the store has them.
 
-Reads and writes `rollouts/current.json` (the newest rollout), `gateways/<name>.json` (what a gateway tells of
-itself); moves the champion pointer through the registry. The ledger is written first and
-decides: how a rollout ended is one entry with a key of its own, so that of two who end it at once one wins and the
-other follows, and a killed process is completed by whoever tries the same next. Caveat: gateways that share a store
-each decide from their own answers; the first to decide moves the step for all.
+Moves the champion pointer through the registry. The ledger is written first and decides: how a rollout ended is one
+entry with a key of its own, so that of two who end it at once one wins and the other follows, and a killed process is
+completed by whoever tries the same next. Caveat: gateways that share a store each decide from their own answers; the
+first to decide moves the step for all.
 """
 
 import logging
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
+from tasks.adapters.release.heartbeats import Heartbeats
 from tasks.adapters.release.ledger_queries import newest_first
 from tasks.adapters.release.registry import Move, Registry, SupersededError
+from tasks.adapters.release.rollout_file import RolloutFile
 from tasks.adapters.system.clock import now_text
-from tasks.core.digests import canonical, short
-from tasks.core.errors import ConfigError, DataError
+from tasks.core.digests import short
+from tasks.core.errors import ConfigError
 from tasks.core.release.ledger import Entry
 from tasks.core.release.ledger_entries import Rollback, RolloutStep, StepName
 from tasks.core.release.lineage import Pointer
 from tasks.core.rollout.decision import RolloutDecision
-from tasks.core.rollout.plan import DeployConfig, Heartbeat, RolloutDocument, RolloutEnd, version_before
+from tasks.core.rollout.plan import DeployConfig, RolloutDocument, RolloutEnd, version_before
 
 logger = logging.getLogger(__name__)
-
-ROLLOUT = "rollouts/current.json"
 
 
 class Deployments:
@@ -36,11 +32,12 @@ class Deployments:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self._store, self._ledger = registry.store, registry.ledger
-        self._beats: dict[str, bytes] = {}
+        self.heartbeats = Heartbeats(registry.store)
+        self._document = RolloutFile(registry.store)
 
     def rollout(self) -> RolloutDocument | None:
         """Return the newest rollout, running or over, or None. Raises DataError for a damaged document."""
-        return self._read()[1]
+        return self._document.read()[1]
 
     def announce(
         self, candidate: str, config: DeployConfig, *, reason: str, by: str, key: str = ""
@@ -60,7 +57,7 @@ class Deployments:
         )
         key = f"rollout:{key or f'{candidate}:{at}'}"
         entry = self._ledger.append(announced, key, at=at)
-        data, current = self._read()
+        data, current = self._document.read()
         if config.strategy == "all_at_once":
             self._supersede(current, "another version was made the champion", by)
             self.registry.move(Move("champion", candidate, entry, at, by), expected={champion})
@@ -82,8 +79,8 @@ class Deployments:
             by=by,
             reason=reason,
         )
-        data, current = self._read()
-        if not self._store.compare_and_swap(ROLLOUT, data, _bytes(rollout)):
+        data, current = self._document.read()
+        if not self._document.put(data, rollout):
             return self.announce(candidate, config, reason=reason, by=by, key=key.removeprefix("rollout:"))
         return rollout
 
@@ -92,7 +89,7 @@ class Deployments:
         number, at = len(rollout.steps) + 1, now_text()
         later = rollout.model_copy(update={"steps": [*rollout.steps, at]})
         self._record(rollout, f"step:{number}", "advanced", by, share=later.share, **_evidence(decision))
-        return self._swap(rollout, later)
+        return self._document.replace(rollout, later)
 
     def end(
         self,
@@ -111,7 +108,7 @@ class Deployments:
                 self.registry.move(move, expected={rollout.champion})
             except SupersededError as error:
                 ended = {"state": "superseded", "ending": str(error)}
-        return self._swap(rollout, rollout.model_copy(update={**ended, "ended_at": entry.at}))
+        return self._document.replace(rollout, rollout.model_copy(update={**ended, "ended_at": entry.at}))
 
     def roll_back(self, to: str | None, reason: str, by: str) -> Pointer:
         """Move the champion pointer to `to`, or to what served before; return where it stands then.
@@ -154,19 +151,6 @@ class Deployments:
         """Return the version that served before the champion first came to serve."""
         return version_before(self._moves(), pointer.model)
 
-    def beat(self, heartbeat: Heartbeat) -> None:
-        """Tell that a gateway runs, and what it serves."""
-        key, data = f"gateways/{heartbeat.gateway}.json", canonical(heartbeat.model_dump(mode="json"))
-        if not self._store.compare_and_swap(key, self._beats.get(key), data):
-            self._store.compare_and_swap(key, self._store.get(key), data)
-        self._beats[key] = data
-
-    def gateways(self, now: datetime) -> list[Heartbeat]:
-        """Return the gateways that run."""
-        found = [self._store.get(key) for key in self._store.list("gateways/")]
-        beats = [Heartbeat.model_validate_json(data) for data in found if data]
-        return [beat for beat in beats if beat.is_alive(now)]
-
     def _moves(self) -> Iterator[tuple[str, str | None, bool]]:
         for entry in newest_first(self._ledger):
             match entry.facts:
@@ -195,26 +179,6 @@ class Deployments:
         assert isinstance(entry.facts, RolloutStep)
         return entry, entry.facts
 
-    def _swap(self, before: RolloutDocument, after: RolloutDocument) -> RolloutDocument:
-        """Put the later document in the place of the earlier one, unless it is later already; return what is there."""
-        data, current = self._read()
-        if current != before:
-            return current or after
-        if self._store.compare_and_swap(ROLLOUT, data, _bytes(after)):
-            return after
-        return self.rollout() or after
-
-    def _read(self) -> tuple[bytes | None, RolloutDocument | None]:
-        data = self._store.get(ROLLOUT)
-        try:
-            return data, None if data is None else RolloutDocument.model_validate_json(data)
-        except ValidationError:
-            raise DataError(f"{self._store.address}/{ROLLOUT} is damaged: restore it from a backup.") from None
-
 
 def _evidence(decision: RolloutDecision | None) -> dict[str, object]:
     return {} if decision is None else {"decision": decision.model_dump(mode="json")}
-
-
-def _bytes(rollout: RolloutDocument) -> bytes:
-    return canonical(rollout.model_dump(mode="json"))

@@ -8,20 +8,15 @@ Source: Amazon S3 User Guide, "conditional writes"; servers differ in whether If
 
 import logging
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.core.errors import ExternalError
+from tasks.adapters.storage import s3_errors
 
 logger = logging.getLogger(__name__)
 
 MISSING = {"NoSuchKey", "404", "NotFound"}
-REFUSED = {
-    "AccessDenied", "403", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
-}  # fmt: skip
 CONDITION_FAILED = {"PreconditionFailed", "412"}
 CONFLICT = {"ConditionalRequestConflict", "409"}
 TOKEN = "ratchet-writer"  # metadata key of the writer's token  # noqa: S105 (no secret)
@@ -77,7 +72,7 @@ class S3Store:
             found = self._read(key)
             if found is not None:
                 return found.token == token
-        raise self._busy(key)
+        raise s3_errors.busy(f"{self.address}/{key}", MAX_TRIES)
 
     def compare_and_swap(self, key: str, expected: bytes | None, data: bytes) -> bool:
         if expected is None:
@@ -95,10 +90,10 @@ class S3Store:
                 return True
             if outcome == "refused" and found is not None and found.data == expected:
                 self._quoted = not self._quoted  # nothing changed, so the server wants the ETag's other form
-        raise self._busy(key)
+        raise s3_errors.busy(f"{self.address}/{key}", MAX_TRIES)
 
     def list(self, prefix: str) -> list[str]:
-        with self._explained():
+        with s3_errors.explained(self.bucket, self.address, self.endpoint_url):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=self._key(prefix), PaginationConfig={"PageSize": PAGE_KEYS}
             )
@@ -106,18 +101,18 @@ class S3Store:
         return sorted(name.removeprefix(self._key("")) for name in names)
 
     def size(self, key: str) -> int | None:
-        with self._explained():
+        with s3_errors.explained(self.bucket, self.address, self.endpoint_url):
             try:
                 return int(self._client.head_object(Bucket=self.bucket, Key=self._key(key))["ContentLength"])
             except self._client.exceptions.ClientError as error:
-                if _code(error) in MISSING:
+                if s3_errors.code_of(error) in MISSING:
                     return None
                 raise
 
     def upload(self, key: str, path: Path) -> None:
         from boto3.exceptions import S3UploadFailedError
 
-        with self._explained():
+        with s3_errors.explained(self.bucket, self.address, self.endpoint_url):
             try:
                 self._client.upload_file(str(path), self.bucket, self._key(key))
             except S3UploadFailedError as error:  # hides the cause it was raised from
@@ -126,11 +121,11 @@ class S3Store:
     def download(self, key: str, path: Path) -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
-        with self._explained():
+        with s3_errors.explained(self.bucket, self.address, self.endpoint_url):
             try:
                 self._client.download_file(self.bucket, self._key(key), str(part))
             except self._client.exceptions.ClientError as error:
-                if _code(error) in MISSING:
+                if s3_errors.code_of(error) in MISSING:
                     return False
                 raise
         part.replace(path)
@@ -140,7 +135,7 @@ class S3Store:
         return f"{self.prefix}/{key}" if self.prefix else key
 
     def _read(self, key: str) -> _Object | None:
-        with self._explained():
+        with s3_errors.explained(self.bucket, self.address, self.endpoint_url):
             try:
                 answer = self._client.get_object(Bucket=self.bucket, Key=self._key(key))
             except self._client.exceptions.NoSuchKey:
@@ -149,61 +144,16 @@ class S3Store:
 
     def _put(self, key: str, data: bytes, token: str, **condition: str) -> str:
         """Return "written", "refused" (the condition does not hold) or "conflict" (another write was under way)."""
-        with self._explained():
+        with s3_errors.explained(self.bucket, self.address, self.endpoint_url):
             try:
                 self._client.put_object(
                     Bucket=self.bucket, Key=self._key(key), Body=data, Metadata={TOKEN: token}, **condition
                 )
             except self._client.exceptions.ClientError as error:
-                code = _code(error)
+                code = s3_errors.code_of(error)
                 if code in CONDITION_FAILED or (code in MISSING and "IfMatch" in condition):
                     return "refused"
                 if code in CONFLICT:
                     return "conflict"
                 raise
         return "written"
-
-    def _busy(self, key: str) -> ExternalError:
-        return ExternalError(
-            f"{self.address}/{key} did not settle in {MAX_TRIES} tries because others keep writing it: run again."
-        )
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn what boto3 raises into one sentence."""
-        from botocore.exceptions import (
-            BotoCoreError,
-            ClientError,
-            ConnectionError,
-            HTTPClientError,
-            NoCredentialsError,
-        )
-
-        where = self.endpoint_url or "Amazon S3"
-        try:
-            yield
-        except NoCredentialsError as error:
-            raise ExternalError(
-                f"The store {self.address} needs credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-            ) from error
-        except ClientError as error:
-            raise ExternalError(self._sentence(_code(error), where)) from error
-        except (ConnectionError, HTTPClientError) as error:
-            raise ExternalError(
-                f"The store {self.address} cannot be reached at {where}: start it or correct RATCHET_S3_ENDPOINT_URL."
-            ) from error
-        except BotoCoreError as error:
-            raise ExternalError(f"The store {self.address} at {where} failed ({error}): run again.") from error
-
-    def _sentence(self, code: str, where: str) -> str:
-        if code == "NoSuchBucket":
-            return f"The bucket {self.bucket!r} does not exist at {where}: create it or correct RATCHET_STORE_URL."
-        if code in REFUSED:
-            return (
-                f"{where} refused the credentials for the store {self.address} ({code}): correct the AWS_* variables."
-            )
-        return f"{where} answered {code} for the store {self.address}: run again, or look at the server's log."
-
-
-def _code(error: Any) -> str:
-    return str(error.response.get("Error", {}).get("Code", "unknown"))

@@ -152,7 +152,7 @@ class Deployment:
             await self._break_off()
             await self._shadows.close()
             with suppress(RatchetError):
-                self._deployments.beat(self._heartbeat().model_copy(update={"is_over": True}))
+                self._deployments.heartbeats.write(self._heartbeat().model_copy(update={"is_over": True}))
 
     async def _look_safely(self) -> None:
         """Look once; trouble, with the store say, is said once and tried again: what serves goes on serving."""
@@ -381,7 +381,7 @@ class Deployment:
         is_same = self._last_beat is not None and beat == self._last_beat.model_copy(update=unlike)
         if is_same and time.monotonic() - self._beat_at < BEAT_S:
             return
-        await asyncio.to_thread(self._deployments.beat, beat)
+        await asyncio.to_thread(self._deployments.heartbeats.write, beat)
         self._last_beat, self._beat_at = beat, time.monotonic()
 
     def _heartbeat(self) -> Heartbeat:

@@ -59,7 +59,7 @@ def test_a_rollback_to_a_version_that_is_not_loaded_says_so(loop: Loop, monkeypa
     monkeypatch.setattr("flows.commands.deploy.WAIT_S", 0.2)
     second = [loop.turn(GOOD, seed=seed).candidate for seed in (0, 1)][1]
     beat = Heartbeat(gateway="g", url="http://127.0.0.1:1", at=now_text(), champion=second)
-    deployments(loop).beat(beat)
+    deployments(loop).heartbeats.write(beat)
     said = roll_back(loop.settings, "", "drill")
     assert "It is not loaded at http://127.0.0.1:1: there it serves once it is" in said
     assert "Not every gateway has followed within" in said

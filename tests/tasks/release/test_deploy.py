@@ -42,7 +42,7 @@ def leave_the_pointer(loop: Loop) -> None:
 
 def beat(loop: Loop, serving: str, **changes: Any) -> None:
     values = {"gateway": "g", "url": "http://127.0.0.1:1", "at": now_text(), "champion": serving, **changes}
-    deployments(loop).beat(Heartbeat.model_validate(values))
+    deployments(loop).heartbeats.write(Heartbeat.model_validate(values))
 
 
 def soon(work: Callable[[], None]) -> threading.Thread:

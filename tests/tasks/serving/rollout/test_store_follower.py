@@ -596,8 +596,8 @@ def test_the_store_knows_what_a_gateway_serves(fleet: Fleet) -> None:
     fleet.promote(first)
     fleet.follow()
     now = datetime.now().astimezone()
-    fleet.live.wait(lambda: bool(fleet.deployments.gateways(now)))
-    (beat,) = fleet.deployments.gateways(now)
+    fleet.live.wait(lambda: bool(fleet.deployments.heartbeats.alive(now)))
+    (beat,) = fleet.deployments.heartbeats.alive(now)
     assert (beat.champion, beat.url) == (first, fleet.live.url)
 
 
