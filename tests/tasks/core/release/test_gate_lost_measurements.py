@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from tasks.core.release.gate import decide
 from tests.tasks.core.release.gate_evidence import CONFIG, METRICS, evidence, promoted, replace, set_values
 
-
 _WRONG = st.sampled_from([None, float("nan"), float("inf"), -0.5, 1.5])
 _TABLE_DAMAGE = st.one_of(
     st.tuples(st.just("value"), st.sampled_from(METRICS), _WRONG, st.floats(0, 1)),
