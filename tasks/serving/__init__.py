@@ -1,1 +1,1 @@
-"""The long-lived process: an OpenAI-compatible gateway that answers with the served model."""
+"""The gateway: a long-lived process that answers over OpenAI's API with the served model."""

@@ -1,4 +1,4 @@
-"""The gateway's process: keys, model, socket, and an orderly end (uvicorn).
+"""The gateway's server process: opens keys, model and socket, serves, and drains at its end (uvicorn).
 
 On SIGTERM or Ctrl-C it refuses new requests with 503, lets the running ones end, and leaves; a second signal does not
 wait. It listens on loopback unless told otherwise, and elsewhere only when a key exists: the first one is printed to
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import uvicorn
 import uvloop
 
-from tasks.adapters.records.feedback_store import FeedbackBox, open_feedback
+from tasks.adapters.records.feedback_store import FeedbackStore, open_feedback
 from tasks.adapters.release.registry import open_registry
 from tasks.adapters.release.rollouts import Deployments
 from tasks.adapters.system.processes import allow_open_files
@@ -48,7 +48,7 @@ LAST_BYTES_S = 5  # for connections to take what was sent to them
 
 
 def serve(settings: Settings, config: ServeConfig, say: Callable[[str], None]) -> None:
-    """Answer until told to stop. `say` hears what a person should read, the first key among it."""
+    """Serve until told to stop. `say` is given the lines that a person should read, such as the first key."""
     allow_open_files(OPEN_FILES)
     keys = key_ring(settings)
     check_address(settings.gateway_host, keys)
@@ -110,10 +110,10 @@ async def _serve(
 def route_groups(
     gateway: Gateway, recorder: Recorder, settings: Settings, rollout: Callable[[], str | None] = lambda: None
 ) -> list[RouteGroup]:
-    """Return what this checkout's gateway has beside OpenAI's API: feedback and the pages."""
-    box = FeedbackBox(open_feedback(settings), redactor_of(settings), recorder.find)
+    """Return the routes beside OpenAI's API: feedback and the pages."""
+    feedback_store = FeedbackStore(open_feedback(settings), redactor_of(settings), recorder.find)
     watched = Watched(lambda: recorder.counts, rollout)
-    return [feedback_routes(gateway, box), page_routes(gateway, settings, watched)]
+    return [feedback_routes(gateway, feedback_store), page_routes(gateway, settings, watched)]
 
 
 class GatewayServer(uvicorn.Server):

@@ -126,10 +126,10 @@ def _common(one: str, other: str) -> int:
     return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-def measure(engine: str, file: Path, most_tokens: int = MAX_NEW_TOKENS) -> Result:
+def measure(engine: str, file: Path, max_new_tokens: int = MAX_NEW_TOKENS) -> Result:
     """Return what a process of its own measured, with answers of at most so many tokens."""
     command = [sys.executable, "-W", "ignore", "-m", "tests.bench.answers", "--engine", engine, "--file", str(file)]
-    command += ["--tokens", str(most_tokens)]
+    command += ["--tokens", str(max_new_tokens)]
     done = subprocess.run(command, env={**os.environ, **ONE_THREAD}, stdout=subprocess.PIPE, text=True, check=True)
     return Result(**json.loads(done.stdout.splitlines()[-1]))
 
@@ -188,7 +188,7 @@ def prompts(count: int) -> list[str]:
 def ratchet(precision: str) -> Callable[[Sequence[str], int], Result]:
     """The engine of evaluation in one process."""
 
-    def run(texts: Sequence[str], most_tokens: int) -> Result:
+    def run(texts: Sequence[str], max_new_tokens: int) -> Result:
         from tasks.adapters.inference.batch_engine import open_engine
         from tasks.adapters.inference.batch_types import EngineSpec
         from tasks.adapters.models.base_model import EMBEDDED, resolve
@@ -201,7 +201,7 @@ def ratchet(precision: str) -> Callable[[Sequence[str], int], Result]:
         before = cpu_seconds()
         engine = open_engine(EngineSpec("openvino", weights, base.folder, precision))  # type: ignore[arg-type]
         loaded, started = cpu_seconds(), time.monotonic()
-        answers = engine.answer(texts, most_tokens)
+        answers = engine.answer(texts, max_new_tokens)
         assert all(answer.status == "ok" for answer in answers)
         tokens = (sum(a.prompt_tokens for a in answers), sum(a.completion_tokens for a in answers))
         return result(f"ratchet {precision}", len(texts), tokens, (before, loaded, started))
@@ -212,7 +212,7 @@ def ratchet(precision: str) -> Callable[[Sequence[str], int], Result]:
 def hugging_face(dtype: str) -> Callable[[Sequence[str], int], Result]:
     """What people do first: load, and call generate for one prompt after the other."""
 
-    def run(texts: Sequence[str], most_tokens: int) -> Result:
+    def run(texts: Sequence[str], max_new_tokens: int) -> Result:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -230,7 +230,7 @@ def hugging_face(dtype: str) -> Callable[[Sequence[str], int], Result]:
         for text in texts:
             inputs = tokenizer(text, return_tensors="pt", add_special_tokens=False)
             with torch.inference_mode():
-                ids = model.generate(**inputs, max_new_tokens=most_tokens, do_sample=False)
+                ids = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
             read += inputs["input_ids"].shape[1]
             written += ids.shape[1] - inputs["input_ids"].shape[1]
         done = result(f"hf {dtype}", len(texts), (read, written), (before, loaded, started))

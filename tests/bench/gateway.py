@@ -84,23 +84,23 @@ def compare(folder: Path, ours: int, peers: int) -> list[str]:
     asked, prompts = prepare(folder / "checkout", ours + WARM_UP)
     (folder / "prompts.json").write_text(json.dumps(prompts[:ours][:: ours // peers]))
     ratios = {}
-    for most_tokens in (MAX_NEW_TOKENS, SERVED_TOKENS):
-        checkout = shutil.copytree(folder / "checkout", folder / f"checkout-{most_tokens}", symlinks=True)
-        result = serve(checkout, asked, ours, most_tokens)
-        generate = {name: measure(name, folder / "prompts.json", most_tokens) for name in ("hf bf16", "hf f32")}
-        print(f"answers of at most {most_tokens} tokens")
+    for max_answer_tokens in (MAX_NEW_TOKENS, SERVED_TOKENS):
+        checkout = shutil.copytree(folder / "checkout", folder / f"checkout-{max_answer_tokens}", symlinks=True)
+        result = serve(checkout, asked, ours, max_answer_tokens)
+        generate = {name: measure(name, folder / "prompts.json", max_answer_tokens) for name in ("hf bf16", "hf f32")}
+        print(f"answers of at most {max_answer_tokens} tokens")
         _print_table(result, generate)
-        ratios[most_tokens] = result.rate / generate["hf bf16"].rate
+        ratios[max_answer_tokens] = result.rate / generate["hf bf16"].rate
     ratio = ratios[SERVED_TOKENS]
     return [] if ratio >= PROMISED_RATIO else [f"ratio {ratio:.1f} to hf bf16, promised {PROMISED_RATIO:g}"]
 
 
-def serve(checkout: Path, asked: Sequence[str], ours: int, most_tokens: int) -> Served:
+def serve(checkout: Path, asked: Sequence[str], ours: int, max_answer_tokens: int) -> Served:
     """Return what a gateway did for the first `ours` questions, after it warmed up with the others."""
     with serving(checkout, {"RATCHET_THREADS": "2"}) as served:
-        asyncio.run(answered(served.url, served.key, asked[ours:], most_tokens))
+        asyncio.run(answered(served.url, served.key, asked[ours:], max_answer_tokens))
         before, own, begun = cpu_seconds_of(served.process, with_children=True), _own(served.process), time.monotonic()
-        usage = asyncio.run(answered(served.url, served.key, asked[:ours], most_tokens))
+        usage = asyncio.run(answered(served.url, served.key, asked[:ours], max_answer_tokens))
         wall = time.monotonic() - begun
         spent = cpu_seconds_of(served.process, with_children=True) - before
         return Served(ours, *(sum(u[k] for u in usage) for k in COUNTS), spent, _own(served.process) - own, wall)
@@ -146,14 +146,14 @@ def prepare(checkout: Path, count: int) -> tuple[list[str], list[str]]:
     return asked, rendered(list(zip(asked, shown, strict=True)))
 
 
-async def answered(url: str, key: str, questions: Sequence[str], most_tokens: int) -> list[dict[str, int]]:
+async def answered(url: str, key: str, questions: Sequence[str], max_answer_tokens: int) -> list[dict[str, int]]:
     """Ask all questions over CONNECTIONS connections, each the next one when it has its answer; return the usages."""
     waiting, usage = iter(questions), list[dict[str, int]]()
 
     async def one() -> None:
         connection = await connect(url, key)
         for question in waiting:
-            status, _, body = await connection.ask(question, max_tokens=most_tokens)
+            status, _, body = await connection.ask(question, max_tokens=max_answer_tokens)
             assert status == 200, body
             usage.append(json.loads(body)["usage"])
         connection.writer.close()

@@ -1,1 +1,1 @@
-"""Engines that answer: whole batches for evaluation, streams for serving."""
+"""Inference engines: whole batches for evaluation, streams for serving."""

@@ -1,8 +1,8 @@
-"""The answer engine: chat prompts in, greedy answers out, by the engine and precision that will serve.
+"""Batch inference: greedy answers to many prompts, in this process or in several.
 
-`open_engine` returns one that works in this process. `EngineProcesses` shares the prompts among processes of one thread
-each: where cores are busy, two threads that wait for each other at every layer lose more than a second copy of the
-weights costs. Failures belong to the request: an answer has a status, and one that is not `ok` is no measurement.
+`open_engine` loads an engine in this process. `EngineProcesses` shares the prompts among processes of one thread each:
+where cores are busy, two threads that wait for each other at every layer lose more than a second copy of the weights
+costs. A failure belongs to its request: an answer has a status, and one that is not `ok` is no measurement.
 """
 
 import json

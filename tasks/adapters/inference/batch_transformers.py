@@ -1,4 +1,4 @@
-"""Answers by Hugging Face generate in static batches: for models that the OpenVINO engine cannot read (torch).
+"""The batch engine on torch: Hugging Face generate, for models that the OpenVINO engine cannot read (transformers).
 
 Prompts are sorted by length, so that a batch holds little padding, and padded on the left. Caveat: several times slower
 than the OpenVINO engine, and a batch ends with its longest answer.

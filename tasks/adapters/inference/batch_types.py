@@ -1,4 +1,4 @@
-"""Types of the batch engines: what an engine is opened with, what it answers, and the protocol of all of them."""
+"""Types of the batch engines: their settings, their answers, and the interface that all of them have."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Answer:
 
 OnAnswer = Callable[[int, Answer], None]
 Limits = int | Sequence[int]
-"""Most tokens of an answer: one number for all prompts, or one for each."""
+"""The largest number of tokens of an answer: one for all prompts, or one for each."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class EngineSpec:
     threads: int = 1
     """In all; an engine of one process uses them together."""
     processes: int = 1
-    """Of `EngineProcesses`: how the prompts are shared out, whatever the number of threads."""
+    """How many processes `EngineProcesses` shares the prompts among, whatever the number of threads."""
     concurrency: int = 32
     """Requests that are computed together."""
     timeout_s: float = 600.0

@@ -1,4 +1,4 @@
-"""One process of `EngineProcesses`, alive no longer than its parent.
+"""The child process of `EngineProcesses`: answers the prompts of one job and ends with its parent.
 
 `python -m tasks.adapters.inference.batch_worker JOB`.
 """

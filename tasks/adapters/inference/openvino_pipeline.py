@@ -1,4 +1,4 @@
-"""What both OpenVINO engines share: opening the pipeline, its tokenizer, and an end for a step that hangs.
+"""The OpenVINO pipeline of both engines: opening it, its tokenizer, and a time limit on a step that hangs.
 
 `batch_openvino` evaluates and `stream_openvino` serves with the same pipeline, precision, tokenizer and end token: what
 serves is what was measured. Prompts are tokenised by the model's own tokenizer, as in training: the one that

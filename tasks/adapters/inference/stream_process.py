@@ -1,4 +1,4 @@
-"""The embedded engine for serving: one child process that steps the pipeline, and its answers as streams.
+"""The embedded streaming engine: a child process runs the pipeline, and its answers are read as streams.
 
 A process of its own, because a step holds Python's lock (see `stream_openvino`), a crash or a hang of the library
 must not take the connections with it, and ending it gives all memory back when models are swapped. When it dies, its
@@ -56,7 +56,7 @@ class ProcessEngine:
 
     @property
     def pid(self) -> int | None:
-        """The child's, while there is one."""
+        """Process id of the child, while there is one."""
         return self._process.pid if self._process else None
 
     async def start(self) -> None:
@@ -101,7 +101,7 @@ class ProcessEngine:
         self._lose("The engine was closed while it answered: ask again.")
 
     async def _keep(self) -> None:
-        """Keep a child alive until cancelled; give up where the first one never became ready."""
+        """Restart the child whenever it ends, until cancelled; give up where the first one never became ready."""
         pause, has_been_ready = PAUSE_S[0], False
         while True:
             await self._spawn()

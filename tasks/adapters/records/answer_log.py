@@ -1,4 +1,4 @@
-"""Read records of served answers: those of a time window, or the one of an id; open journals are read too.
+"""Read the records of served answers, by time window or by id; open journals are read too.
 
 Hours are those (UTC) in which a record was written. Caveat: hours are found by name, so the clock of a writer must be
 roughly right.
@@ -30,7 +30,7 @@ def read_records(place: RecordPlace, since: datetime, until: datetime) -> pl.Dat
 
 
 def read_hours(place: RecordPlace, since: datetime, until: datetime) -> Iterator[pl.DataFrame]:
-    """Yield the same an hour at a time: memory holds one hour. Raises ExternalError where the store is out of reach."""
+    """Yield the records as `read_records` does, an hour at a time. Raises ExternalError for a store out of reach."""
     hours = _hours(place, start_of_hour(since), start_of_hour(until) + MAX_DELAY)
     for hour in sorted(hours):
         frames = [frame for stem, source in hours[hour] for frame in _frames(place, stem, source)]

@@ -1,7 +1,7 @@
-"""The box of verdicts on served answers: a file each, in a folder or a bucket, as `ingest: feedback` reads them.
+"""Store feedback on served answers: a file for each verdict, in a folder or a bucket, as `ingest: feedback` reads them.
 
 Writes `<day>/<who>/<kind>-0001.jsonl`, each by put-if-absent and never again: the number is a slot of the key's day, so
-that a cap holds however many gateways share the box. `who` is a digest of the key's id. Everything is redacted before
+that a cap holds however many gateways share the store. `who` is a digest of the key's id. Everything is redacted before
 it is written.
 """
 
@@ -44,8 +44,8 @@ def open_feedback(settings: FeedbackSettings) -> Store:
     return open_store(settings.feedback_url, settings.s3_endpoint_url)
 
 
-class FeedbackBox:
-    """Takes verdicts. `find` returns the record of an answer; it may raise ExternalError."""
+class FeedbackStore:
+    """Accepts verdicts and writes them. `find` returns the record of an answer; it may raise ExternalError."""
 
     def __init__(
         self,

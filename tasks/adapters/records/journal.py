@@ -1,4 +1,4 @@
-"""Journals: the current hour's records as lines of JSON, and their rotation into Parquet files.
+"""Journals hold the current hour's records as lines of JSON; rotation turns a finished one into a Parquet file.
 
 Whoever writes a journal holds its lock (flock), so a journal without a holder was left by a process that is gone. Its
 name is the writer's own and the content of the Parquet file follows from the journal, so a rotation that was killed
@@ -67,7 +67,7 @@ class Journal:
             self.is_torn = True
 
     def close(self) -> None:
-        """Let go of the journal: it may be rotated now."""
+        """Release the lock: the journal may be rotated now."""
         os.close(self._descriptor)
 
 

@@ -1,4 +1,4 @@
-"""Where records of answers lie, and how their files are called: journals in a local folder, Parquet files in a store.
+"""Locations and file names of answer records: journals in a local folder, Parquet files in a store.
 
 A journal is `2026-05-01T10-3f9a2c1d.jsonl`: the hour (UTC) in which it was written, and a random part of its writer.
 Its Parquet file has the same name, below its day: `2026-05-01/2026-05-01T10-3f9a2c1d.parquet`.

@@ -1,4 +1,4 @@
-"""Records of answers as table rows: the Parquet schema, and both ways between rows and records (pyarrow, polars).
+"""The Parquet schema of answer records, and conversion between records and table rows (pyarrow, polars).
 
 Messages keep role and content alone; parameters are stored as JSON text.
 """

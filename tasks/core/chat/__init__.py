@@ -1,1 +1,1 @@
-"""The prompt, the sentence of abstention, and requests that share a beginning."""
+"""The prompt template, abstentions, and groups of prompts with a common prefix."""

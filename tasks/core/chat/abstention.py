@@ -1,7 +1,7 @@
-"""Whether an answer says that the context does not hold one: `abstains` for scores, `is_abstention` for imported chats.
+"""Detect abstentions: answers which say that the context does not contain the answer.
 
-The two disagree on some phrasings: `abstains` knows more of them and looks at every clause, `is_abstention` asks for a
-short text that begins with one. Serving and ingest use the second, evaluation the first.
+There are two tests. Evaluation uses `abstains`, which knows many phrasings and looks at every clause; serving and
+ingest use `is_abstention`, which wants a short text that begins with one. Caveat: they disagree on some phrasings.
 """
 
 import re

@@ -1,18 +1,18 @@
-"""Which prompts an engine should see together, and in which order, so that it computes a shared beginning once. Pure.
+"""Group and order prompts by common prefix, so that an engine computes a shared prefix once.
 
-Prompts of questions about one document begin alike: the same instruction, then the same best passage. An engine that
-keeps the keys and values of finished beginnings reuses them, but only when the first of a group is through before the
+Prompts of questions about one document begin alike: the same instruction, then the same best passage. An engine with
+prefix caching reuses the keys and values of a prefix, but only when the first prompt of a group is through before the
 second comes. The order depends on the prompts alone, so that the same items are always computed in the same way.
 """
 
 from collections.abc import Collection, Sequence
 
 GROUP_CHARS = 320
-"""Beginnings that agree this far count as one group: past the instruction and into the first passage."""
+"""Length of the prefix that makes a group: past the instruction and into the first passage."""
 
 
 def group(prompt: str) -> str:
-    """Return what the prompts of one group have in common."""
+    """Return the prefix that the prompts of one group have in common."""
     return prompt[:GROUP_CHARS]
 
 

@@ -1,6 +1,6 @@
-"""The one prompt template, used by training, evaluation and serving alike.
+"""The prompt template, the same for training, evaluation and serving.
 
-Its digest is stored beside every adapter, so that a model is never asked in words it was not trained on.
+Its digest is stored beside every adapter, so that a model is never asked with a prompt it was not trained on.
 """
 
 import hashlib

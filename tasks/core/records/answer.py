@@ -1,4 +1,4 @@
-"""What is known about one served answer: all that leads from its id back to the model, the index and the prompt.
+"""The record of one served answer: what was asked and answered, by which model, index and prompt, at what cost.
 
 The gateway fills it in, the recorder redacts and writes it, and feedback, review and monitoring read it. What was not
 measured is None, never 0.
@@ -19,13 +19,13 @@ class AnswerRecord(BaseModel):
     )
 
     answer_id: str
-    """Identifier of the answer, unique for ever."""
+    """Unique identifier of the answer."""
     at: str
     """ISO 8601 time at which the answer was complete."""
     model: str
     """Digest of the model version, or 'base'."""
     arm: str
-    """Its part in the rollout: champion, candidate, shadow."""
+    """The model's part in the rollout: champion, candidate, shadow."""
     prompt_digest: str
     """Digest of the prompt template."""
     index_version: str | None
@@ -62,4 +62,4 @@ class AnswerRecord(BaseModel):
     shadow_of: str | None
     """Id of the shown answer that this unseen one is compared with."""
     bucket: int | None = None
-    """Which ten-thousandth of the askers it was for, while a rollout shares them out; tells nobody apart."""
+    """Which ten-thousandth of the users asked, while a rollout splits them; names nobody."""

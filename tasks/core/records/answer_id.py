@@ -1,4 +1,4 @@
-"""Identifiers of served answers that tell the hour they were made in, so that a record is found without a search."""
+"""Identifiers of served answers; each holds the hour of its answer, so that the record is found without a search."""
 
 import re
 from datetime import UTC, datetime

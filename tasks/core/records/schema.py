@@ -1,4 +1,4 @@
-"""The two record types that travel through curation, and how an id follows from content.
+"""The record types of curation: documents, conversations and feedback, with ids that follow from their content.
 
 A record keeps where it came from (`source`, `uri`), under which terms (`licence`) and when the source last changed
 (`seen_at`), so that re-reading an unchanged source gives byte-identical records.

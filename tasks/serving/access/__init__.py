@@ -1,1 +1,1 @@
-"""Who may ask, and how much: API keys, limits, sign-in sessions."""
+"""Access to the gateway: API keys, usage limits, sign-in sessions."""

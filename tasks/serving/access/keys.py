@@ -1,4 +1,4 @@
-"""API keys: who may ask, in which role, and how much.
+"""API keys: their file, their roles and their limits.
 
 Writes `keys.json` (mode 0600) below `settings.home`, with the SHA-256 of each key and never the key: a key is 256
 random bits, so that no dictionary helps against its hash and a slow one would only cost each request. A key's text
@@ -28,7 +28,7 @@ PREFIX = "rk"
 
 
 class Key(BaseModel):
-    """An entry of the file. A limit that is None is none."""
+    """An entry of the file. None means no limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -71,7 +71,7 @@ class KeyRing:
         requests_per_minute: int | None = None,
         tokens_per_day: int | None = None,
     ) -> str:
-        """Make a key and return its text, which is kept nowhere."""
+        """Make a key and return its text, which is not stored."""
         with self._alone():
             return self._add(name, role, at, requests_per_minute, tokens_per_day)
 
@@ -89,7 +89,7 @@ class KeyRing:
             self._write(kept)
 
     def _alone(self) -> AbstractContextManager[None]:
-        """Let one process at a time change the file."""
+        """Lock the file: one process at a time may change it."""
         return exclusive(self._path.with_name(self._path.name + ".lock"))
 
     def _add(

@@ -1,4 +1,4 @@
-"""Who is signed in with a browser: a signed cookie of a short life, and the token that a page's forms carry.
+"""Sign-in sessions of a browser: a short-lived signed cookie, and a CSRF token in every form.
 
 A cookie holds a key's id, a random mark, the end of its life and an HMAC-SHA256 of these; the signing key lives in this
 process alone, so a restart signs everybody out, and a revoked key ends its sessions at the next request. The forms'
@@ -45,7 +45,7 @@ class Sessions:
         return Session(key, secrets.token_hex(MARK_BYTES), int(self._clock()) + LIFE_S)
 
     def renewed(self, session: Session) -> Session:
-        """Return the session with a whole life before it; its forms stay valid."""
+        """Return the session with its full life again; its forms stay valid."""
         return Session(session.key, session.mark, int(self._clock()) + LIFE_S)
 
     def cookie(self, session: Session) -> str:
@@ -65,7 +65,7 @@ class Sessions:
         return Session(key, mark, int(ends))
 
     def close(self, session: Session) -> None:
-        """End the session, in whatever browser its cookie lies."""
+        """End the session, whichever browser holds its cookie."""
         now = self._clock()
         self._closed = {mark: ends for mark, ends in self._closed.items() if ends > now}
         self._closed[session.mark] = int(now) + LIFE_S

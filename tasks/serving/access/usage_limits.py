@@ -1,7 +1,7 @@
-"""How much each key has used: requests of the last minute, tokens of this day (UTC).
+"""Usage limits of each key: requests per minute, tokens per day (UTC).
 
-Reads and writes `usage.json` below `settings.home`, so that a restart gives nobody a second day. Requests: a bucket of
-a minute's worth that fills evenly. Caveat: tokens are counted when an answer ends, so those that run when a budget is
+Reads and writes `usage.json` below `settings.home`, so that a restart resets no budget. Requests per minute: a token
+bucket that refills evenly. Caveat: tokens are counted when an answer ends, so those that run when a budget is
 used up end over it.
 """
 
@@ -21,7 +21,7 @@ MINUTE_S = 60.0
 
 
 class Budgets:
-    """The use of every key. `clock` gives seconds, `now` the time of day."""
+    """What each key has used. `clock` gives seconds, `now` the date and time."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
-"""The gateway over HTTP (Starlette): OpenAI's chat API, the probes and the metrics.
+"""The gateway's ASGI application (Starlette): OpenAI's chat API, health probes and metrics.
 
 A client that goes away cancels its answer, in the queue and in the engine. The status is sent with the first text, so
-that whatever goes wrong before has a status of its own; what goes wrong later is an event in the stream.
+that an error before it has a status of its own; a later one is an event in the stream.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ def build_app(gateway: Gateway, groups: Sequence[RouteGroup] = ()) -> Starlette:
 
 
 class Handlers:
-    """One method a path."""
+    """The routes other than chat, a method for each."""
 
     def __init__(self, gateway: Gateway, groups: Sequence[RouteGroup]) -> None:
         self._gateway, self._groups = gateway, groups
@@ -104,7 +104,7 @@ class Handlers:
 
 
 class Chat:
-    """The address that answers: an ASGI application, since what Starlette wraps around a function costs each chunk."""
+    """The chat route. An ASGI application, since what Starlette wraps around a function costs time for each chunk."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -129,7 +129,7 @@ class Chat:
 
 
 class Chunks:
-    """The chunks of one streamed answer, as events; what all of them share is put together once."""
+    """Makes the events of one streamed answer; the fields that all of them share are prepared once."""
 
     def __init__(self, exchange: Exchange) -> None:
         name = exchange.model_name
@@ -137,12 +137,12 @@ class Chunks:
         self._shared |= {"model": name, "system_fingerprint": name}
 
     def choice(self, delta: Mapping[str, Any], reason: str | None = None) -> bytes:
-        """Return what the answer grows by."""
+        """Return the event for a part of the answer."""
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
         return _event({**self._shared, "choices": [choice]})
 
     def usage(self, usage: Usage | None) -> bytes:
-        """Return what the answer took."""
+        """Return the event with the token counts."""
         return _event({**self._shared, "choices": [], "usage": usage and usage.model_dump()})
 
 
@@ -161,7 +161,7 @@ class ChatReply:
             await self._work(send)
         except asyncio.CancelledError:
             if not gone.done() or work.uncancel():
-                raise  # somebody else broke it off
+                raise  # cancelled by somebody else
         finally:
             gone.cancel()
 

@@ -1,6 +1,6 @@
-"""`POST /v1/feedback`: what people say about an answer, tied to its id, capped for each key, kept for review.
+"""The route `POST /v1/feedback`: accept a verdict on an answer, limited for each key, and store it for review.
 
-Threads look the answers up and write; few at once, since an id that tells no hour is looked for in a week's files.
+A few threads look the answers up and write: an id without its hour is looked for in a week's files.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tasks.adapters.records.feedback_store import FeedbackBox
+from tasks.adapters.records.feedback_store import FeedbackStore
 from tasks.core.errors import ExternalError
 from tasks.core.feedback.rules import MAX_ID, FeedbackLimits, FeedbackRefusedError, read_opinion
 from tasks.core.records.schema import Feedback
@@ -38,21 +38,21 @@ class FeedbackKept(BaseModel):
     recorded_at: str
 
 
-def feedback_routes(gateway: Gateway, box: FeedbackBox) -> RouteGroup:
+def feedback_routes(gateway: Gateway, feedback_store: FeedbackStore) -> RouteGroup:
     """Return the route."""
-    take = FeedbackTaker(gateway, box)
+    handler = FeedbackHandler(gateway, feedback_store)
     return RouteGroup(
-        routes=[Route("/v1/feedback", take.post, methods=["POST"])],
+        routes=[Route("/v1/feedback", handler.post, methods=["POST"])],
         paths={"/v1/feedback": {"post": _operation(FeedbackLimits())}},
         models=[FeedbackKept],
     )
 
 
-class FeedbackTaker:
-    """Takes verdicts over HTTP."""
+class FeedbackHandler:
+    """Handles the route."""
 
-    def __init__(self, gateway: Gateway, box: FeedbackBox) -> None:
-        self._gateway, self._box = gateway, box
+    def __init__(self, gateway: Gateway, feedback_store: FeedbackStore) -> None:
+        self._gateway, self._feedback_store = gateway, feedback_store
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def post(self, request: Request) -> Response:
@@ -64,7 +64,9 @@ class FeedbackTaker:
             said = orjson.loads(await read_body(request, gateway.config.request_bytes))
             opinion = read_opinion(said)
             async with self._places:
-                kept: Feedback = await asyncio.to_thread(self._box.accept, opinion, key.id, datetime.now(UTC))
+                kept: Feedback = await asyncio.to_thread(
+                    self._feedback_store.accept, opinion, key.id, datetime.now(UTC)
+                )
         except orjson.JSONDecodeError:
             raise ApiError(400, "The body is no valid JSON.", code="invalid_json") from None
         except FeedbackRefusedError as error:

@@ -1,4 +1,4 @@
-"""The gateway's OpenAPI document, from the classes that requests and responses are made of."""
+"""The gateway's OpenAPI document, generated from the request and response classes."""
 
 from collections.abc import Sequence
 from importlib import metadata

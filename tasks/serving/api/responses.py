@@ -1,4 +1,4 @@
-"""What the handlers of several files share: reading a bounded body, refusals as responses, failures without a text."""
+"""Shared by the request handlers: reading a body up to a limit, and error responses that quote no text."""
 
 import logging
 import traceback

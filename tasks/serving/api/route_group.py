@@ -1,4 +1,4 @@
-"""Routes that are added to the gateway, with their part of its OpenAPI document."""
+"""Routes that extend the gateway, with their part of its OpenAPI document."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 @dataclass(frozen=True)
 class RouteGroup:
-    """Some addresses that belong together."""
+    """Routes that belong together."""
 
     routes: Sequence[Route]
     paths: Mapping[str, Any]

@@ -1,1 +1,1 @@
-"""A request's way: admission, routing, retrieval, the answer, metrics."""
+"""Handling of a request: admission, routing, retrieval, generation, metrics."""

@@ -1,4 +1,4 @@
-"""A place for each request that is being answered, a bounded line behind them, and a door that closes last."""
+"""The admission queue: limits how many requests run and how many wait, and drains when the gateway stops."""
 
 import asyncio
 import math
@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 
 from tasks.serving.protocol.api_error import ApiError
 
-LONGEST_HINT_S = 60
+MAX_RETRY_AFTER_S = 60
 SMOOTHING = 0.1  # weight of the newest answer in the mean that Retry-After is made of
 
 
 class AdmissionQueue:
-    """At most `running` at once and `waiting` behind them, first come first served."""
+    """At most `running` requests at once and `waiting` behind them, first come first served."""
 
     def __init__(self, running: int, waiting: int) -> None:
         self._places, self._room = running, waiting
@@ -25,7 +25,7 @@ class AdmissionQueue:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Hold a place, waiting for it where need be. Raises ApiError 503 once closed, 429 when the line is full."""
+        """Hold a place, waiting until one is free. Raises ApiError 503 once closed, 429 when the queue is full."""
         if self.is_closed:
             raise ApiError(
                 503,
@@ -64,7 +64,7 @@ class AdmissionQueue:
             self._leave()
 
     async def close(self, within_s: float) -> bool:
-        """Take nobody in any more, and return whether all had left in time."""
+        """Admit no more requests, and return whether those admitted ended in time."""
         self.is_closed = True
         try:
             await asyncio.wait_for(self._empty.wait(), within_s)
@@ -77,4 +77,4 @@ class AdmissionQueue:
             self._empty.set()
 
     def _hint_s(self) -> int:
-        return min(LONGEST_HINT_S, max(1, math.ceil(self._mean_s * (1 + self.waiting / self._places))))
+        return min(MAX_RETRY_AFTER_S, max(1, math.ceil(self._mean_s * (1 + self.waiting / self._places))))

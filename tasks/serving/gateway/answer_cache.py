@@ -1,4 +1,4 @@
-"""Answers given before, for the very same question of the very same model."""
+"""The answer cache: the same question to the same model is answered again without computing."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ Value = TypeVar("Value")
 
 
 class AnswerCache(Generic[Value]):
-    """At most `entries` answers; the one asked for longest ago leaves first. With 0 entries it keeps none."""
+    """At most `entries` answers, the least recently used evicted first. With 0 entries it is off."""
 
     def __init__(self, entries: int) -> None:
         self._entries = entries
@@ -41,5 +41,5 @@ class AnswerCache(Generic[Value]):
 
 
 def cache_key(**decides: str | Mapping[str, object]) -> str:
-    """Return the digest of all that decides an answer."""
+    """Return the digest of everything that an answer depends on."""
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()

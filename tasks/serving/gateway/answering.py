@@ -1,7 +1,7 @@
-"""One question, one answer: search the model's index, render its prompt, let the engine write, look at what it wrote.
+"""Answer one question: retrieve passages, render the prompt, stream the generation, screen it for ungrounded terms.
 
-The question is the last turn of the user and the prompt is the one the model was trained with, so earlier turns and a
-client's system prompt are not shown to it. Text is given out stripped, as evaluation reads it.
+The question is the user's last turn and the prompt is the one that the model was trained with, so earlier turns and a
+client's system prompt are not shown to it. Text is emitted stripped, as evaluation reads it.
 """
 
 import time
@@ -39,9 +39,9 @@ class AnswerRequest:
 
 @dataclass(slots=True)
 class PartialAnswer:
-    """An answer as far as it has come; whole when it has a finish reason. Times are of the monotonic clock.
+    """An answer as far as it has come; complete when it has a finish reason. Times are of the monotonic clock.
 
-    It grows in place, a copy for each token costs a twentieth of the request; once whole it stays as it is.
+    It is changed in place: a copy for each token would cost a twentieth of the request.
     """
 
     citations: tuple[Citation, ...] = ()
@@ -56,12 +56,12 @@ class PartialAnswer:
 
     @property
     def abstained(self) -> bool | None:
-        """Whether it says that there is no answer; None while it is not whole."""
+        """Whether it says that there is no answer; None while it is incomplete."""
         return is_abstention(self.text) if self.finish_reason else None
 
     @property
     def cited(self) -> list[Citation]:
-        """The passages behind it: none where it is_abstention."""
+        """The passages behind it: none for an abstention."""
         return [] if self.abstained else list(self.citations)
 
 
@@ -76,7 +76,7 @@ class Answering:
     answer: PartialAnswer = field(default_factory=PartialAnswer)
 
     async def run(self, emit: Emit) -> PartialAnswer:
-        """Answer, giving each piece of text to `emit`. Raises what search and engine raise."""
+        """Answer, passing each part of the text to `emit`. Raises what search and engine raise."""
         kept = self._kept()
         if kept is not None:
             self.answer = replace(kept, is_cached=True, cpu_s=None, first_at=time.monotonic())
@@ -123,7 +123,7 @@ class Answering:
 
     @property
     def _is_kept(self) -> bool:
-        """Whether the answer is the same at every time, and there is room for it."""
+        """Whether the answer may be cached: it must be deterministic."""
         return self.cache.is_on and self.request.temperature == 0
 
     @property
@@ -139,13 +139,13 @@ class Answering:
 
 
 class Stripper:
-    """Takes the whitespace off both ends of a text that comes in pieces."""
+    """Strips a text that comes in parts."""
 
     def __init__(self) -> None:
         self._held, self._has_begun = "", False
 
     def feed(self, text: str) -> str:
-        """Return what can be shown of the text so far: whitespace waits for what follows it."""
+        """Return what can be shown so far: trailing whitespace waits for what follows it."""
         text = self._held + text if self._has_begun else text.lstrip()
         shown = text.rstrip()
         self._held = text[len(shown) :]

@@ -1,4 +1,4 @@
-"""Questions that wait for the index are searched together: embedding thirty at once costs a third of one by one."""
+"""Search the index for many requests in batches: embedding thirty questions at once costs a third of one by one."""
 
 import asyncio
 from collections import deque
@@ -13,14 +13,14 @@ Found = list[tuple[Passage, float]]
 
 
 class Index(Protocol):
-    """What a search needs; a `Retriever` has it."""
+    """The part of `Retriever` that a search needs."""
 
     def search_scored(self, questions: list[str], k: int) -> list[Found]:
         """Return the `k` best passages of each question with their scores."""
 
 
 class Searcher:
-    """Searches an index for many requests, in a thread of its own."""
+    """Collects waiting questions and searches them together, in a thread of its own."""
 
     def __init__(self, index: Index, k: int) -> None:
         self._index, self._k = index, k

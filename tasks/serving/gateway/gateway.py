@@ -1,7 +1,7 @@
-"""What happens to a request between its arrival and its record.
+"""The gateway: takes a chat request through authentication, routing, admission, answering and recording.
 
-`Gateway.answer` holds a place in the line and an arm of the router, answers within the time limit, and leaves a record
-whatever happens. It knows nothing of HTTP: `app` does.
+`Gateway.answer` holds a place in the queue and an arm of the router, answers within the time limit, and leaves a record
+however the answer ends. HTTP is the matter of `api/app`.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ ID_BYTES = 10
 
 
 class Recorder(Protocol):
-    """Keeps records. It neither blocks nor raises: what it could not keep, it counts."""
+    """Takes records. It neither blocks nor raises: what it could not store, it counts."""
 
     def record(self, answer: AnswerRecord) -> None:
         """Take a record, at once."""
@@ -42,7 +42,7 @@ class Recorder(Protocol):
 
 @dataclass
 class Exchange:
-    """A request on its way: who asked, which arm answers, and how far it has come."""
+    """A request and what was decided about it: whose key, which arm answers, under which id."""
 
     key: Key
     request: ChatRequest
@@ -61,7 +61,7 @@ class Exchange:
 
 
 class Gateway:
-    """The served models and all that guards and watches them."""
+    """Answers requests with the served models, within keys, budgets and limits."""
 
     def __init__(
         self, router: Router, config: ServeConfig, *, recorder: Recorder, keys: KeyRing, budgets: Budgets
@@ -73,9 +73,9 @@ class Gateway:
         self.metrics = Metrics()
         self.started_at = int(time.time())
         self.on_record: Callable[[Exchange, AnswerRecord], None] = lambda _, __: None
-        """Hears of every answer at its end; must not block."""
+        """Called with every answer at its end; must not block."""
         self.rollout: Callable[[], Mapping[str, Any]] = dict
-        """Tells how the rollout stands, for administrators."""
+        """Returns the state of the rollout, for administrators."""
         self.metrics.gauge("ratchet_running", "Answers under way.", lambda: self.queue.running)
         self.metrics.gauge("ratchet_queue_depth", "Requests that wait for a place.", lambda: self.queue.waiting)
 

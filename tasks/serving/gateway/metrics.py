@@ -1,8 +1,8 @@
-"""What the gateway counts, in a registry of its own, for Prometheus (prometheus_client).
+"""The gateway's Prometheus metrics, in a registry of their own (prometheus_client).
 
 Everything about answers is labelled by model version. The grounding-screen rate is
 `ratchet_ungrounded_answers_total / ratchet_answers_total`. Caveat: `ratchet_cpu_seconds_total` is the engine's own time
-as the engine measures it; an upstream tells none, and then nothing is counted.
+as the engine measures it; an upstream reports none, and then nothing is counted.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +24,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class Metrics:
-    """The gateway's figures."""
+    """Counters, histograms and gauges of one gateway."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -53,17 +53,17 @@ class Metrics:
         """Their own look-up takes a lock and makes texts of the labels, ten times an answer."""
 
     def gauge(self, name: str, help_text: str, read: Callable[[], float]) -> None:
-        """Show a figure that is read when the metrics are."""
+        """Add a gauge that is read at every scrape."""
         Gauge(name, help_text, registry=self.registry).set_function(read)
 
     def gauge_each(self, name: str, help_text: str, label: str, reads: Mapping[str, Callable[[], float]]) -> None:
-        """Show a figure for each value of a label."""
+        """Add a gauge with one reader for each value of a label."""
         gauge = Gauge(name, help_text, [label], registry=self.registry)
         for value, read in reads.items():
             gauge.labels(value).set_function(read)
 
     def collect_recorder(self, counts: Callable[[], "Counts"]) -> None:
-        """Show what became of the records, read when the metrics are."""
+        """Add the recorder's counts, read at every scrape."""
         self.registry.register(_RecorderFigures(counts))
 
     def count_request(self, model: str, status: int) -> None:

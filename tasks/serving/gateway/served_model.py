@@ -1,4 +1,4 @@
-"""What is served: a version of the registry with its own index and prompt, or the base model before there is one.
+"""Load the model to serve: a registered version with its own index, or the base model while there is no champion.
 
 Reads the store, or `data/index` for the base model; writes the version's files below `home/serving/models/<digest>`,
 each checked against its digest. A version that was trained with another prompt than this release renders is refused: it
@@ -53,7 +53,7 @@ class ServedModel:
 
 
 class Startable(StreamEngine, Protocol):
-    """An engine that takes its time to be ready."""
+    """An engine that must be started before it can answer."""
 
     async def start(self) -> None:
         """Return when it can answer."""
@@ -61,7 +61,7 @@ class Startable(StreamEngine, Protocol):
 
 @dataclass(frozen=True)
 class Parts:
-    """A model at rest: all that is needed to start its engine."""
+    """The checked files of a model: all that is needed to start its engine."""
 
     digest: str
     base: "BaseModel"
@@ -90,7 +90,7 @@ async def load_model(digest: str | None, registry: "Registry", settings: Setting
 
 
 def gather(digest: str | None, registry: "Registry", settings: Settings, config: ServeConfig) -> Parts:
-    """Bring a model's files here, check them and open its index."""
+    """Fetch a model's files, check them and open its index."""
     from tasks.adapters.models.base_model import resolve
 
     if digest is None:

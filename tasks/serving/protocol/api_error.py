@@ -1,4 +1,4 @@
-"""Refusals as OpenAI's API words them: a status and `{"error": {message, type, code, param}}`."""
+"""Errors in the format of OpenAI's API: a status and `{"error": {message, type, code, param}}`."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -31,7 +31,7 @@ class ErrorBody(BaseModel):
 
 @dataclass
 class ApiError(Exception):
-    """A refusal for the client. `retry_after_s` says when another try makes sense."""
+    """An error response for the client. `retry_after_s` says when another try makes sense."""
 
     status: int
     message: str

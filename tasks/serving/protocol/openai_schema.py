@@ -1,4 +1,4 @@
-"""Requests and responses as OpenAI's chat API has them; the same classes make the OpenAPI document.
+"""Request and response types of OpenAI's chat API; the OpenAPI document is generated from them.
 
 A parameter that would change the answer and is not supported is refused, never ignored. Turns may hold fields of their
 own: clients send back what they were given. Beyond OpenAI's fields a message holds `citations` and `abstained`.
@@ -10,13 +10,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from tasks.serving.protocol.api_error import ApiError
 
-MOST_TURNS = 200
-A_QUESTION = {
+MAX_TURNS = 200
+USER_TURN = {
     "type": "object",
     "required": ["role", "content"],
     "properties": {"role": {"const": "user"}, "content": {"type": "string", "pattern": r"\S"}},
 }
-MOST_TOKENS = 2**31  # beyond any model: what a request asks for is cut to the configured most
+MAX_TOKENS = 2**31  # beyond any model: a larger number is cut to max_answer_tokens
 
 
 def _integral(value: object) -> object:
@@ -63,12 +63,12 @@ class ChatRequest(_Request):
 
     model: Annotated[str, Field(min_length=1, max_length=200)]
     messages: Annotated[
-        list[Turn], Field(min_length=1, max_length=MOST_TURNS, json_schema_extra={"contains": A_QUESTION})
+        list[Turn], Field(min_length=1, max_length=MAX_TURNS, json_schema_extra={"contains": USER_TURN})
     ]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS), Integral] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS), Integral] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS), Integral] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS), Integral] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**53), Integral] | None = None
@@ -89,7 +89,7 @@ class ChatRequest(_Request):
 
     @property
     def limit(self) -> int | None:
-        """The most tokens of the answer, where the client names a number."""
+        """The largest number of tokens of the answer, where the client names one."""
         return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
 
 

@@ -1,1 +1,1 @@
-"""Write served answers down, redacted; review them."""
+"""Recording of served answers, redacted, and their review."""

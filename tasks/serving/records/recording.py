@@ -38,7 +38,7 @@ FIND_WAIT_S = 2.0
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of the answers so far, for /metrics."""
+    """How many answers were recorded and lost so far, for /metrics."""
 
     recorded: int = 0
     """On disk."""
@@ -70,7 +70,7 @@ def _now() -> datetime:
 
 
 class Recorder:
-    """Writes answers down in the background, from its making to `close`."""
+    """Writes answers to disk in the background, from its construction to `close`."""
 
     def __init__(
         self,

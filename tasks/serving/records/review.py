@@ -1,4 +1,4 @@
-"""Review: read the window, find the answers worth a label, keep the labels. For the terminal and the gateway's page.
+"""Review of served answers: choose those worth a label and store the labels, for the terminal and the gateway's page.
 
 Reads records and feedback where `RATCHET_RECORDS_URL` and `RATCHET_FEEDBACK_URL` say, a running gateway's open
 journal included, and what has drifted where `RATCHET_STORE_URL` says. Memory holds the window's answers.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tasks.adapters.monitoring.window_log import WatchLog
 from tasks.adapters.records.answer_log import find_record, read_hours
-from tasks.adapters.records.feedback_store import FeedbackBox, open_feedback, read_feedback
+from tasks.adapters.records.feedback_store import FeedbackStore, open_feedback, read_feedback
 from tasks.adapters.records.record_place import open_records
 from tasks.adapters.records.record_table import answers_of
 from tasks.adapters.release.registry import Registry, open_registry
@@ -26,7 +26,7 @@ from tasks.settings import Settings
 
 @dataclass
 class Review:
-    """The records and the feedback of one checkout, to be labelled now."""
+    """Reads one checkout's records and feedback, and stores labels."""
 
     settings: Settings
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -68,8 +68,8 @@ class Review:
         """Write the label, redacted, where `ingest: feedback` finds it. reviewer: a key's id; empty: this user."""
         now = datetime.now(UTC)
         verdict = labelled(item, label, now, correction=correction, reason=reason)
-        box = FeedbackBox(self.feedback, redactor_of(self.settings), lambda _: None)
-        return box.review(verdict, reviewer or f"user {getuser()}", now)
+        store = FeedbackStore(self.feedback, redactor_of(self.settings), lambda _: None)
+        return store.review(verdict, reviewer or f"user {getuser()}", now)
 
 
 def _ids(path: Path) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Rotation in the background: a thread turns journals that nobody writes to any more into Parquet files.
+"""The rotator: a background thread that turns finished journals into Parquet files.
 
 It looks once a minute, whenever it is woken, and a last time when it is closed; journals of a killed process are
 rotated too. While the store is out of reach they stay where they are, and the delay is counted.
@@ -17,7 +17,7 @@ ROTATE_EVERY_S = 60.0
 
 
 class Rotator:
-    """Rotates the journals of one place, from its making to `close`."""
+    """Rotates the journals of one place, from its construction to `close`."""
 
     def __init__(self, place: RecordPlace) -> None:
         self._place = place

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from flows.cli import app
 from tasks.adapters.monitoring.window_log import WatchLog
-from tasks.adapters.records.feedback_store import FeedbackBox, read_feedback
+from tasks.adapters.records.feedback_store import FeedbackStore, read_feedback
 from tasks.adapters.records.record_place import open_records
 from tasks.adapters.storage.object_store import open_store
 from tasks.core.feedback.rules import Opinion
@@ -38,7 +38,7 @@ class Served:
         self.root, self.settings = root, Settings()
         self.document_id = self.ingest()["documents"]["id"][0]
         self.recorder = Recorder(open_records(self.settings), REDACTOR)
-        self.box = FeedbackBox(open_store(self.settings.feedback_url), REDACTOR, self.recorder.find)
+        self.store = FeedbackStore(open_store(self.settings.feedback_url), REDACTOR, self.recorder.find)
 
     def serve(self, answer_id: str, question: str, **changes: Any) -> None:
         at = (NOW - timedelta(minutes=5)).isoformat()
@@ -46,7 +46,7 @@ class Served:
         assert self.recorder.flush()
 
     def say(self, answer_id: str, **opinion: Any) -> None:
-        self.box.accept(Opinion(answer_id=answer_id, **opinion), "k1", NOW)
+        self.store.accept(Opinion(answer_id=answer_id, **opinion), "k1", NOW)
 
     def ingest(self, *, require_review: bool = True) -> dict[str, pl.DataFrame]:
         """Run the stage on the handbook and, once there is some, the feedback."""

@@ -27,7 +27,7 @@ from tests.gateway_process import Connection, Served, connect, make_checkout, se
 CONNECTIONS, PLACES, QUEUE = 2000, 256, 1400
 CAPACITY = PLACES + QUEUE
 PROBES, PROBING = 400, 4
-MOST_MB = 400  # of growth; 2,000 requests of a few hundred bytes need a fraction
+MAX_MB = 400  # of growth; 2,000 requests of a few hundred bytes need a fraction
 WORDS = ["The ", "shop ", "is ", "open ", "from ", "9 ", "to ", "17."]
 
 
@@ -147,7 +147,7 @@ async def flooded(fake: Upstream, served: Served) -> str:
         one.writer.close()
     await asyncio.gather(*(one.writer.wait_closed() for one in (*connections, other)), return_exceptions=True)
     grown = (max(held, peak) - before) / 1e6
-    assert grown < MOST_MB
+    assert grown < MAX_MB
     cuts = quantiles(added, n=100)
     return (
         f"{CONNECTIONS} connections: {CAPACITY} answered, {CONNECTIONS - CAPACITY} told to come again; "

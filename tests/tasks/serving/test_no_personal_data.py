@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tasks.adapters.records.feedback_store import FeedbackBox
+from tasks.adapters.records.feedback_store import FeedbackStore
 from tasks.serving.pages import dashboard_page
 from tasks.serving.pages.dashboard import BoardReader
 from tasks.serving.records.review import Review
@@ -50,7 +50,7 @@ def test_nothing_that_the_gateway_leaves_holds_personal_data(
     assert_clean(house.live.post({"model": said, "messages": []}).content, "a refusal of a question")
     house.live.engine.error = None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FeedbackBox, "accept", failing(said))
+        patch.setattr(FeedbackStore, "accept", failing(said))
         patch.setattr(dashboard_page, "render", failing(said))
         assert house.say({"answer_id": "a", "thumb": "up"}).status_code == 500
         assert house.live.get("/", house.live.admin).status_code == 500

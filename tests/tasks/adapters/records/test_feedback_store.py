@@ -1,4 +1,4 @@
-"""The box of verdicts: nothing lost, nothing personal, and no key says more than it may."""
+"""Stored verdicts: nothing lost, nothing personal, and no key beyond its cap."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tasks.adapters.records.answer_log import find_record
-from tasks.adapters.records.feedback_store import FeedbackBox, read_feedback
+from tasks.adapters.records.feedback_store import FeedbackStore, read_feedback
 from tasks.adapters.records.journal import Journal, line_of
 from tasks.adapters.records.record_place import RecordPlace
 from tasks.adapters.storage.object_store import FolderStore, Store
@@ -22,8 +22,8 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 ANSWERS = {f"a{i}": answer(f"a{i}", f"Question {i}?") for i in range(30)}
 
 
-def box(store: Store, **limits: Any) -> FeedbackBox:
-    return FeedbackBox(store, REDACTOR, ANSWERS.get, limits=FeedbackLimits(**limits))
+def feedback_in(store: Store, **limits: Any) -> FeedbackStore:
+    return FeedbackStore(store, REDACTOR, ANSWERS.get, limits=FeedbackLimits(**limits))
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def folder(tmp_path: Path) -> FolderStore:
 
 def test_what_is_kept_is_read_back_with_folder_and_bucket(store: Store) -> None:
     kept = [
-        box(store).accept(Opinion(answer_id="a1", thumb="down"), "k1", NOON),
-        box(store).accept(Opinion(answer_id="a1", correction="Right."), "k1", NOON),
-        box(store).accept(Opinion(answer_id="a2", reason="slow"), "k1", NOON + timedelta(days=1)),
+        feedback_in(store).accept(Opinion(answer_id="a1", thumb="down"), "k1", NOON),
+        feedback_in(store).accept(Opinion(answer_id="a1", correction="Right."), "k1", NOON),
+        feedback_in(store).accept(Opinion(answer_id="a2", reason="slow"), "k1", NOON + timedelta(days=1)),
     ]
     assert all(isinstance(feedback, Feedback) and feedback.review == "pending" for feedback in kept)
     assert sorted(read_feedback(store), key=lambda f: f.recorded_at + (f.correction or "")) == kept
@@ -45,16 +45,16 @@ def test_what_is_kept_is_read_back_with_folder_and_bucket(store: Store) -> None:
 
 def test_the_same_verdict_twice_is_two_files_and_no_file_is_ever_changed(folder: FolderStore) -> None:
     opinion = Opinion(answer_id="a1", thumb="up")
-    box(folder).accept(opinion, "k1", NOON)
+    feedback_in(folder).accept(opinion, "k1", NOON)
     (first,) = folder.list("")
     content = folder.get(first)
-    box(folder).accept(opinion, "k1", NOON)
+    feedback_in(folder).accept(opinion, "k1", NOON)
     assert len(folder.list("")) == 2
     assert folder.get(first) == content
 
 
 def test_a_key_has_its_cap_a_day_for_corrections_and_for_all_else(folder: FolderStore) -> None:
-    limited = box(folder, corrections_a_day=2, verdicts_a_day=3)
+    limited = feedback_in(folder, corrections_a_day=2, verdicts_a_day=3)
     correct, thumb = Opinion(answer_id="a1", correction="Poison."), Opinion(answer_id="a1", thumb="up")
     for _ in range(2):
         limited.accept(correct, "k1", NOON)
@@ -68,13 +68,15 @@ def test_a_key_has_its_cap_a_day_for_corrections_and_for_all_else(folder: Folder
     limited.accept(correct, "k1", NOON + timedelta(days=1))
     with pytest.raises(FeedbackRefusedError, match="no answer"):  # of another key
         limited.accept(correct, "k2", NOON)
-    box(folder, corrections_a_day=2, own_answers_only=False).accept(correct, "k2", NOON)
+    feedback_in(folder, corrections_a_day=2, own_answers_only=False).accept(correct, "k2", NOON)
 
 
 def test_the_cap_holds_when_many_gateways_are_asked_at_once(folder: FolderStore) -> None:
     def send(number: int) -> bool:
         try:
-            box(folder, corrections_a_day=5).accept(Opinion(answer_id="a1", correction=f"{number}."), "k1", NOON)
+            feedback_in(folder, corrections_a_day=5).accept(
+                Opinion(answer_id="a1", correction=f"{number}."), "k1", NOON
+            )
         except FeedbackRefusedError:
             return False
         return True
@@ -87,14 +89,14 @@ def test_the_cap_holds_when_many_gateways_are_asked_at_once(folder: FolderStore)
 @pytest.mark.parametrize("opinion", [Opinion(answer_id="nobody's", thumb="up"), Opinion(answer_id="a1")])
 def test_what_is_refused_leaves_nothing(folder: FolderStore, opinion: Opinion) -> None:
     with pytest.raises(FeedbackRefusedError):
-        box(folder).accept(opinion, "k1", NOON)
+        feedback_in(folder).accept(opinion, "k1", NOON)
     assert folder.list("") == []
 
 
 def test_no_byte_in_the_box_holds_planted_personal_data(folder: FolderStore) -> None:
     for value in PLANTED:
         opinion = Opinion(answer_id="a1", correction=f"Write to {value} today.", reason=f"Says {value} himself.")
-        kept = box(folder).accept(opinion, "k1", NOON)
+        kept = feedback_in(folder).accept(opinion, "k1", NOON)
         assert value not in kept.model_dump_json()
     files = [path for path in folder.root.rglob("*") if path.is_file()]
     assert len(files) == len(PLANTED)
@@ -105,7 +107,9 @@ def test_no_byte_in_the_box_holds_planted_personal_data(folder: FolderStore) -> 
 
 
 def test_the_keys_name_is_in_no_path(folder: FolderStore) -> None:
-    box(folder, own_answers_only=False).accept(Opinion(answer_id="a1", thumb="up"), "jane.doe@corp.example", NOON)
+    feedback_in(folder, own_answers_only=False).accept(
+        Opinion(answer_id="a1", thumb="up"), "jane.doe@corp.example", NOON
+    )
     assert "jane" not in "".join(folder.list(""))
 
 
@@ -114,14 +118,14 @@ def test_a_store_out_of_reach_is_worth_another_try(folder: FolderStore) -> None:
         raise ExternalError("The store cannot be reached: start it.")
 
     with pytest.raises(ExternalError, match="cannot be reached"):
-        FeedbackBox(folder, REDACTOR, find).accept(Opinion(answer_id="a1", thumb="up"), "k1", NOON)
+        FeedbackStore(folder, REDACTOR, find).accept(Opinion(answer_id="a1", thumb="up"), "k1", NOON)
 
 
 def test_the_answer_comes_from_the_log_of_records(folder: FolderStore, tmp_path: Path) -> None:
     place = RecordPlace(tmp_path / "journal", FolderStore(tmp_path / "records"))
     journal = Journal(place.journals, NOON)
     journal.append(line_of(answer("a1", "How long?", answer="Two days.", document_ids=["00ab"])))
-    logged = FeedbackBox(folder, REDACTOR, lambda answer_id: find_record(place, answer_id, NOON))
+    logged = FeedbackStore(folder, REDACTOR, lambda answer_id: find_record(place, answer_id, NOON))
     logged.accept(Opinion(answer_id="a1", correction="Three days."), "k1", NOON)
     journal.close()
     (kept,) = read_feedback(folder)
@@ -131,5 +135,5 @@ def test_the_answer_comes_from_the_log_of_records(folder: FolderStore, tmp_path:
 def test_a_foreign_file_in_the_box_is_passed_over(folder: FolderStore) -> None:
     folder.put_if_absent("2026-05-01/x.jsonl", b'{"no": "feedback"}\n')
     folder.put_if_absent("2026-05-01/notes.txt", b"hello")
-    box(folder).accept(Opinion(answer_id="a1", thumb="up"), "k1", NOON)
+    feedback_in(folder).accept(Opinion(answer_id="a1", thumb="up"), "k1", NOON)
     assert len(list(read_feedback(folder))) == 1

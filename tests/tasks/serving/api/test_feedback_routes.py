@@ -1,4 +1,4 @@
-"""Feedback over real HTTP, kept in the real box: tied to an answer, capped, and refused in OpenAI's words."""
+"""Feedback over real HTTP, kept in the real store: tied to an answer, capped, and refused in OpenAI's words."""
 
 from typing import Any
 
