@@ -25,7 +25,7 @@ class ServeConfig(StageConfig):
     engine: Literal["auto", "openvino", "upstream"] = "auto"
     """What answers; auto: the upstream where RATCHET_UPSTREAM_URL names one, else openvino."""
     precision: Literal["auto", "f32", "bf16"] = "auto"
-    """Of the embedded engine, as `evaluate` has it; auto: bf16 where the processor multiplies it natively, else f32."""
+    """Of the embedded engine, as in `evaluate`; auto: bf16 where the processor multiplies it natively, else f32."""
     answer_tokens: int = Field(128, ge=1)
     """Longest answer where a request names no limit."""
     max_answer_tokens: int = Field(512, ge=1)
@@ -35,11 +35,11 @@ class ServeConfig(StageConfig):
     base_passages: int = Field(3, ge=1)
     """Passages the base model is shown while there is no champion; a version knows its own number."""
     concurrency: int = Field(32, ge=1)
-    """Answers computed together."""
+    """Answers computed at once."""
     queue: int = Field(64, ge=0)
-    """Requests that may wait for a place; the next one is told to come again later."""
+    """Requests that may wait; any further one is refused with 429."""
     timeout_s: float = Field(120.0, gt=0)
-    """Of one request, from its arrival to its last token."""
+    """Time limit of one request, from its arrival to its last token."""
     drain_s: float = Field(30.0, ge=0)
     """How long running answers may take to end when the gateway is asked to stop."""
     request_bytes: int = Field(262_144, ge=1024)
@@ -47,9 +47,9 @@ class ServeConfig(StageConfig):
     cache_gb: int = Field(1, ge=1)
     """The embedded engine's memory for the keys and values of its requests."""
     cache_entries: int = Field(0, ge=0)
-    """Answers kept to be given again to the same question; 0: none."""
+    """Size of the answer cache; 0 turns it off."""
     follow_s: float = Field(1.0, gt=0)
-    """How often the store is asked which version is to serve."""
+    """Interval at which the store is asked which version is to serve."""
     keep_warm_s: float = Field(1800.0, ge=0)
     """How long the version that served before stays loaded, so that a rollback takes effect at once."""
     golden_check_s: float = Field(60.0, gt=0)
@@ -59,7 +59,7 @@ class ServeConfig(StageConfig):
     golden_check_tokens: int = Field(64, ge=1)
     """Longest answer to one of them."""
     shadows: int = Field(4, ge=1)
-    """Unseen answers of a candidate that are computed together; more are left out."""
+    """Shadow answers of a candidate that are computed at once; more are left out."""
 
 
 def load_config(path: Path = CONFIG_FILE) -> ServeConfig:

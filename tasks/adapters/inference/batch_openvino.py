@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.adapters.inference.batch_types import Answer, EngineSpec, Limits, OnAnswer, failed, finished, limits_of
 from tasks.adapters.inference.openvino_pipeline import (
-    STILL_S,
-    ended_when_still,
+    MAX_STEP_S,
+    exit_on_hang,
     first_line,
     load_fast_tokenizer,
     open_pipeline,
@@ -88,7 +88,7 @@ class OpenVinoEngine:
         if not running:
             return
         try:
-            with ended_when_still(STILL_S):
+            with exit_on_hang(MAX_STEP_S):
                 self._pipeline.step()
         except RuntimeError as error:
             logger.warning("the engine lost %d requests and starts anew: %s", len(running), first_line(error))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 STANDARD_ERROR = 2  # the descriptor: sys.stderr may be anything
-STILL_S = 300.0  # a step takes a second or two of processor time
+MAX_STEP_S = 300.0  # a step takes a second or two of processor time
 MAX_BATCHED_TOKENS = 512  # of one step; more was no faster
 
 
@@ -79,7 +79,7 @@ def load_fast_tokenizer(folder: Path) -> tuple["Tokenizer", int]:
 
 
 @contextmanager
-def ended_when_still(seconds: float) -> Iterator[None]:
+def exit_on_hang(seconds: float) -> Iterator[None]:
     """End this process when the block takes longer than `seconds`: no Python code runs while the library hangs."""
     faulthandler.dump_traceback_later(seconds, exit=True, file=STANDARD_ERROR)
     try:

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from tasks.adapters.inference.batch_types import EngineSpec
 from tasks.adapters.inference.openvino_pipeline import (
-    STILL_S,
-    ended_when_still,
+    MAX_STEP_S,
+    exit_on_hang,
     first_line,
     load_fast_tokenizer,
     open_pipeline,
@@ -106,7 +106,7 @@ class Batch:
         yield from self._admit()
         if not self.is_busy:
             return  # all were refused
-        with ended_when_still(STILL_S):
+        with exit_on_hang(MAX_STEP_S):
             self._pipeline.step()
         now = time.process_time()
         share, self._spent = (now - self._spent) / max(len(self._running), 1), now

@@ -150,7 +150,7 @@ def _client(upstream: Upstream) -> "AsyncClient":
         headers={"Authorization": f"Bearer {upstream.api_key}"} if upstream.api_key else {},
         timeout=httpx.Timeout(SILENCE_S, connect=CONNECT_S, pool=None),
         limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
-        trust_env=False,  # a proxy of the environment is not asked for what is usually next door
+        trust_env=False,  # no proxy: an upstream is usually on the local network
     )
 
 

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.types import Message as AsgiMessage
 
+from tasks.adapters.inference.stream_engine import FinishReason
 from tasks.serving.access.keys import Key
 from tasks.serving.api.openapi import document
 from tasks.serving.api.responses import error_headers, error_response, failure, internal_error, read_body
@@ -234,7 +235,7 @@ async def _disconnected(receive: Receive, then: Callable[[], object]) -> None:
     then()
 
 
-def _reason(answer: PartialAnswer) -> Any:
+def _reason(answer: PartialAnswer) -> FinishReason:
     return "length" if answer.finish_reason == "length" else "stop"
 
 
