@@ -10,17 +10,12 @@ taken by one textbook function (padded, float32) on samples that neither side tr
 """
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -28,29 +23,16 @@ from tasks.adapters.models.base_model import BaseModel, load_tokenizer, resolve
 from tasks.adapters.training import devices, launcher, training_plan
 from tasks.adapters.training.trainer import EVENT
 from tasks.adapters.training.training_plan import LoraShape, TrainingPlan
-from tasks.adapters.training.training_set import Syllabus, read_lesson
-from tasks.core.training.lr_schedule import learning_rate_factor
+from tasks.adapters.training.training_set import TrainingSetSpec, read_training_set
 from tasks.core.training.packing import TokenisedExample, grow_trees, pack_trees, schedule
 from tasks.finetune.train import Config
 from tasks.settings import Settings, go_offline
+from tests.bench.train_baseline import Speed, load_base, run_baseline, textbook_loss, write_task
 
 REQUIRED_RATIO = 3.0
 LOSS_TOLERANCE = 0.1  # of the loss that training takes away: batches differ by a few samples, so paths differ too
-BATCH, ACCUMULATION = 8, 2  # Trainer's default batch size; twice, for about the samples of one of our steps
 HELD_OUT = 16
 SAMPLES, QUICK_SAMPLES = 96, 40
-
-
-@dataclass(frozen=True)
-class Speed:
-    tokens: int
-    wall_s: float
-    cpu_s: float
-    loss: float
-    steps: int
-
-    def rates(self) -> tuple[float, float]:
-        return self.tokens / self.wall_s, self.tokens / self.cpu_s
 
 
 def main() -> int:
@@ -58,12 +40,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer samples")
     parser.add_argument("--data", type=Path, default=Path("data"))
-    parser.add_argument("--baseline", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     go_offline()
-    if options.baseline:
-        print(json.dumps(asdict(baseline(options.baseline))))
-        return 0
     settings, config = Settings(), Config()
     base = resolve(config.base_model, settings.model_cache)
     with tempfile.TemporaryDirectory() as scratch:
@@ -76,9 +54,7 @@ def main() -> int:
         steps = schedule(packs, plan.packs_per_step, processes=plan.processes, epochs=1, seed=plan.seed)
         by_id = {example.id: example for group in groups for example in group}
         order = [by_id[key] for step in steps for pack in step for key in pack.examples]
-        (work / "baseline.json").write_text(
-            json.dumps({"plan": plan.model_dump(mode="json"), "samples": dump(order), "held_out": dump(held_out)})
-        )
+        write_task(work / "baseline.json", plan, order, held_out)
         whole, computed = sum(len(e.tokens) for e in order), sum(pack.size for pack in packs)
         print(
             f"{len(order)} samples over {len(groups)} contexts, {whole} tokens, of which ours computes {computed}",
@@ -117,11 +93,11 @@ def samples(config: Config, data: Path, work: Path, base: BaseModel, count: int)
 
     if not (data / "index" / "index.json").exists():
         data = curate(work)
-    syllabus = Syllabus(**config.model_dump(include=set(Syllabus.__dataclass_fields__)))
-    lesson = read_lesson(syllabus, data / "split", Retriever.open(data / "index"), load_tokenizer(base.folder))
-    share = count / sum(map(len, lesson.groups))
-    wanted = max(1, round(share * len(lesson.groups)))
-    return [lesson.groups[i * len(lesson.groups) // wanted] for i in range(wanted)]
+    spec = TrainingSetSpec(**config.model_dump(include=set(TrainingSetSpec.__dataclass_fields__)))
+    training_set = read_training_set(spec, data / "split", Retriever.open(data / "index"), load_tokenizer(base.folder))
+    share = count / sum(map(len, training_set.groups))
+    wanted = max(1, round(share * len(training_set.groups)))
+    return [training_set.groups[i * len(training_set.groups) // wanted] for i in range(wanted)]
 
 
 def curate(work: Path) -> Path:
@@ -183,7 +159,7 @@ def ours(folder: Path, plan: TrainingPlan, held_out: list[TokenisedExample], *, 
     thread.start()
     marks = [(time.monotonic(), cpu_seconds()) for _ in events(folder, thread)]
     thread.join()
-    result = plan.read_result(folder)
+    result = training_plan.read_result(folder)
     assert result is not None, (folder / launcher.OUTPUT).read_text()[-3000:]
     (first_wall, first_cpu), (last_wall, last_cpu) = marks[0], marks[-1]
     model = PeftModel.from_pretrained(load_base(plan), str(folder / training_plan.ADAPTER))
@@ -205,101 +181,6 @@ def cpu_seconds() -> float:
     """Return the CPU time of the ranks so far."""
     ranks = [p for p in psutil.Process().children(recursive=True) if launcher.MODULE in p.cmdline()]
     return float(sum(p.cpu_times().user + p.cpu_times().system for p in ranks))
-
-
-def run_baseline(path: Path) -> Speed:
-    threads = str(os.cpu_count() or 1)
-    command = [sys.executable, "-m", "tests.bench.train", "--baseline", str(path)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": threads}
-    )
-    if done.returncode:
-        raise SystemExit(f"the baseline failed: {done.stderr[-3000:]}")
-    return Speed(**json.loads(done.stdout.splitlines()[-1]))
-
-
-def baseline(path: Path) -> Speed:
-    """Train as Trainer does by itself and return what it took."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from torch.optim.lr_scheduler import LambdaLR
-    from torch.utils.data import SequentialSampler
-    from transformers import DataCollatorForSeq2Seq, Trainer, TrainerCallback, TrainingArguments
-
-    task = json.loads(path.read_text())
-    plan, rows = TrainingPlan.model_validate(task["plan"]), task["samples"]
-    held_out = [TokenisedExample(r["id"], tuple(r["tokens"]), r["num_prompt"]) for r in task["held_out"]]
-    total = max(2, len(rows) // (BATCH * ACCUMULATION))
-    rows = rows[: total * BATCH * ACCUMULATION]
-    marks: list[tuple[float, float]] = []
-
-    class Timer(TrainerCallback):
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            marks.append((time.monotonic(), time.process_time()))
-
-    class Plain(Trainer):
-        def _get_train_sampler(self, *_: Any) -> Any:
-            return SequentialSampler(self.train_dataset)
-
-        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-            self.lr_scheduler = LambdaLR(
-                optimizer or self.optimizer, lambda step: learning_rate_factor(step, total=total, warmup=plan.warmup)
-            )
-            return self.lr_scheduler
-
-    torch.manual_seed(plan.seed)
-    shape = plan.lora
-    lora = LoraConfig(r=shape.r, lora_alpha=shape.alpha, target_modules=shape.target_modules, task_type="CAUSAL_LM")
-    model = get_peft_model(load_base(plan), lora)
-    arguments = TrainingArguments(
-        output_dir=str(path.parent / "baseline"),
-        num_train_epochs=1,
-        gradient_accumulation_steps=ACCUMULATION,
-        learning_rate=plan.learning_rate,
-        adam_beta2=0.99,  # as ours: the course of the loss is compared, not the optimiser
-        use_cpu=not plan.on_gpu,
-        save_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-    )
-    data = [
-        {
-            "input_ids": r["tokens"],
-            "labels": [-100] * r["num_prompt"] + r["tokens"][r["num_prompt"] :],
-            "attention_mask": [1] * len(r["tokens"]),
-        }
-        for r in rows
-    ]
-    collator = DataCollatorForSeq2Seq(load_tokenizer(plan.base_folder))
-    Plain(model=model, args=arguments, train_dataset=data, data_collator=collator, callbacks=[Timer()]).train()
-    tokens = sum(len(r["tokens"]) for r in rows[BATCH * ACCUMULATION :])
-    wall, cpu = (last - first for first, last in zip(marks[0], marks[-1], strict=True))
-    return Speed(tokens, wall, cpu, textbook_loss(model.cpu(), held_out), len(marks))
-
-
-def load_base(plan: TrainingPlan) -> Any:
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(plan.base_folder, dtype=torch.float32, local_files_only=True)
-
-
-def textbook_loss(model: Any, examples: Sequence[TokenisedExample]) -> float:
-    """Return the mean loss per completion token: one sample at a time, no packing, all logits."""
-    import torch
-
-    total = count = 0.0
-    with torch.no_grad():
-        for example in examples:
-            labels = torch.tensor([[-100] * example.num_prompt + list(example.tokens[example.num_prompt :])])
-            loss = model.eval()(input_ids=torch.tensor([example.tokens]), labels=labels).loss
-            total += float(loss) * example.num_targets
-            count += example.num_targets
-    return total / count
-
-
-def dump(examples: Sequence[TokenisedExample]) -> list[dict[str, object]]:
-    return [asdict(example) for example in examples]
 
 
 if __name__ == "__main__":
