@@ -1,1 +1,1 @@
-"""From records to a measured candidate: train, fetch (the champion to beat), evaluate."""
+"""The stages that make and measure a candidate: train, fetch (the champion to beat), evaluate."""

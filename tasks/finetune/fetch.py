@@ -1,4 +1,4 @@
-"""Fetch the champion that the candidate has to beat from the store.
+"""Fetch from the store the champion that the candidate has to beat.
 
 Reads `train` and `index` (only to know the candidate's name) and the store; writes `fetch`: `champion.json` with the
 champion's digest, and its `adapter/`, `index/` and `prompt.json`, each file checked against its digest. Where there is
@@ -22,7 +22,7 @@ CHAMPION = "champion.json"
 
 
 class Config(StageConfig):
-    """No value: which store, and whether to reach it through an endpoint, are settings of the machine."""
+    """Empty: the store and its endpoint are settings of the machine."""
 
 
 class FetchReport(Report):
@@ -48,8 +48,8 @@ def run(config: Config, train: Path, index: Path, out: Path, *, settings: Settin
 def is_stale(fetch_folder: Path, train_folder: Path, settings: Settings) -> bool:
     """Return whether the fetched champion is not the one that the candidate in `train_folder` has to beat.
 
-    Call it after `train`: before, the folder holds the candidate of the run before. Without a candidate the question
-    has no answer yet, and nothing is stale. Raises ExternalError when the store cannot be asked.
+    Call it after `train`, since before it `train_folder` holds the candidate of an earlier run. Without a candidate
+    nothing is stale. Raises ExternalError when the store cannot be reached.
     """
     from tasks.adapters.release.candidate_manifest import candidate_manifest
     from tasks.adapters.release.registry import open_registry

@@ -21,7 +21,7 @@ import psutil
 
 from tasks.adapters.models.base_model import BaseModel, load_tokenizer, resolve
 from tasks.adapters.training import devices, launcher, training_plan
-from tasks.adapters.training.trainer import EVENT
+from tasks.adapters.training.trainer import STEP_PREFIX
 from tasks.adapters.training.training_plan import LoraShape, TrainingPlan
 from tasks.adapters.training.training_set import TrainingSetSpec, read_training_set
 from tasks.core.training.packing import TokenisedExample, grow_trees, pack_trees, schedule
@@ -171,7 +171,7 @@ def events(folder: Path, thread: threading.Thread) -> Iterator[str]:
     seen = 0
     while thread.is_alive():
         log = folder / launcher.OUTPUT
-        lines = [line for line in (log.read_text() if log.exists() else "").splitlines() if EVENT in line]
+        lines = [line for line in (log.read_text() if log.exists() else "").splitlines() if STEP_PREFIX in line]
         yield from lines[seen:]
         seen = len(lines)
         time.sleep(0.02)

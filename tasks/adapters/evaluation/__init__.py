@@ -1,1 +1,1 @@
-"""The models and items of an evaluation, and Ragas' scores of their answers."""
+"""Evaluation: the evaluation set, the models, their predictions, and Ragas' scores of these."""

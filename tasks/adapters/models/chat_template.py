@@ -1,7 +1,7 @@
-"""Prompted examples as tokens, by the model's own chat template (transformers).
+"""Apply a model's chat template: a prompt as text, and a training example as tokens (transformers).
 
-The prompt is tokenised as at inference, the completion by itself, so that where they meet no token spans both. The
-completion ends with the model's end token: what a template writes after it is no text the model is asked for.
+The prompt is tokenised as at inference and the completion separately, so that no token spans both. The completion ends
+with the model's end token; what a template writes after that is not learned.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A base model with its adapter merged in, as one F16 GGUF file for the serving engine (gguf, safetensors).
+"""Merge an adapter into its base model, as one F16 GGUF file for the serving engine (gguf, safetensors).
 
 The weights are W + (alpha / r) B A, computed in float32 and rounded once; a base without adapter goes the same way, so
 that all models under comparison have the same precision. Metadata and tokenizer are copied from the base's own GGUF.
@@ -29,14 +29,14 @@ logger = logging.getLogger(__name__)
 
 EXPORT_VERSION = 1  # raise it when the same model would give another file
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
-KEPT_FILES = 4  # base, champion, candidate, and one to go back to
-YOUNG_S = 600.0  # another process may have been told of the file and not have opened it yet
+MAX_CACHED_FILES = 4  # base, champion, candidate, and one to go back to
+MIN_AGE_S = 600.0  # another process may be about to open a file that is younger
 TYPE_OF_FILE_F16 = 1  # llama.cpp, enum llama_ftype: LLAMA_FTYPE_MOSTLY_F16
 SKIPPED_KEYS = ("general.architecture", "general.file_type", "general.quantization_version")
 
 
 def adapter_digest(adapter: Path) -> str:
-    """Return the digest that names a trained adapter everywhere: its tensors and its LoRA configuration."""
+    """Return the digest that identifies a trained adapter: of its tensors and its LoRA configuration."""
     return content_digest(adapter, ADAPTER_FILES)
 
 
@@ -144,7 +144,7 @@ def _merged_tensors(base: BaseModel, adapter: Path | None) -> Iterator[tuple[str
         with safe_open(file, "pt") as tensors:  # torch reads bfloat16 too, numpy does not
             for name in sorted(tensors.keys()):
                 yield name, updates.add_to(name, tensors.get_tensor(name).float().numpy())
-    updates.refuse_leftovers(base)
+    updates.refuse_unused(base)
 
 
 class _Updates:
@@ -173,7 +173,7 @@ class _Updates:
         down, up = pair
         return weight + np.float32(self._scale) * (up @ down)
 
-    def refuse_leftovers(self, base: BaseModel) -> None:
+    def refuse_unused(self, base: BaseModel) -> None:
         if self._pairs:
             raise DataError(
                 f"The adapter changes {next(iter(self._pairs))!r}, which base model {base.id!r} lacks: train it again."
@@ -181,9 +181,9 @@ class _Updates:
 
 
 def _prune(folder: Path) -> None:
-    """Delete all but the files used last; one that is open stays readable until it is closed."""
+    """Delete all but the files that were used last; one that is open stays readable until it is closed."""
     files = sorted(folder.glob("*.gguf"), key=lambda file: file.stat().st_mtime, reverse=True)
-    for file in files[KEPT_FILES:]:
-        if time.time() - file.stat().st_mtime > YOUNG_S:
+    for file in files[MAX_CACHED_FILES:]:
+        if time.time() - file.stat().st_mtime > MIN_AGE_S:
             file.unlink(missing_ok=True)
             logger.info("deleted %s, unused since four other models", file.name)

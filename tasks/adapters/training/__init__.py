@@ -1,1 +1,1 @@
-"""Fine-tuning: the plan, the training set, the launcher and the trainer (transformers, PEFT, DeepSpeed)."""
+"""Fine-tuning: training set, plan, launcher, trainer and adapter checks (transformers, PEFT, DeepSpeed)."""

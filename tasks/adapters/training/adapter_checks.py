@@ -1,7 +1,8 @@
-"""An adapter is what it claims: finite, not empty, and the model that was trained (peft, safetensors).
+"""Check a saved adapter: its values are finite, it changes something, and reloaded it gives the trained logits.
 
-Its configuration is settled first: names instead of this machine's paths, lists in a fixed order, no time. Caveat: the
-comparison of logits uses one pack, enough to catch a wrong layout, scale or precision, not a rare token's weight.
+Uses peft and safetensors. The configuration is normalised first: names instead of this machine's paths, lists in a
+fixed order, no time. Caveat: the logits are compared on one pack, enough to catch a wrong layout, scale or precision,
+not a rare token's weight.
 """
 
 import json
@@ -22,17 +23,17 @@ LOGIT_TOLERANCE = {
 }
 
 
-def settle_adapter(folder: Path, base_id: str) -> None:
-    """Leave only the files that make the adapter, with a configuration that is the same on every machine."""
+def normalise_adapter(folder: Path, base_id: str) -> None:
+    """Delete all but the adapter's files, and make its configuration the same on every machine."""
     for file in folder.iterdir():
         if file.name not in ADAPTER_FILES:
             file.unlink()
     config = json.loads((folder / ADAPTER_FILES[0]).read_text())
-    settled = {key: sorted(value) if isinstance(value, list) else value for key, value in config.items()}
-    write_json(folder / ADAPTER_FILES[0], {**settled, "base_model_name_or_path": base_id})
+    normalised = {key: sorted(value) if isinstance(value, list) else value for key, value in config.items()}
+    write_json(folder / ADAPTER_FILES[0], {**normalised, "base_model_name_or_path": base_id})
 
 
-def refuse_broken(tensors: "dict[str, torch.Tensor]") -> None:
+def refuse_invalid(tensors: "dict[str, torch.Tensor]") -> None:
     """Raise DataError where a tensor is not finite or the adapter changes nothing."""
     import torch
 
@@ -48,8 +49,8 @@ def refuse_broken(tensors: "dict[str, torch.Tensor]") -> None:
         raise DataError(f"The trained adapter is empty ({what}): raise learning_rate or give it more examples.")
 
 
-def probe_logits(model: Any, batch: "dict[str, torch.Tensor]") -> "torch.Tensor":
-    """Return the model's logits at the places of a batch that predict a completion."""
+def completion_logits(model: Any, batch: "dict[str, torch.Tensor]") -> "torch.Tensor":
+    """Return the model's logits at the positions of a batch that predict a completion."""
     import torch
 
     inputs = {key: value for key, value in batch.items() if key not in ("targets", "scale", "predictors")}
@@ -76,13 +77,13 @@ def check_reloaded(
 
     # else stage 3 would load the fresh model in parts, and wait for ranks that do not
     unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
-    refuse_broken(load_file(folder / ADAPTER_FILES[1]))
+    refuse_invalid(load_file(folder / ADAPTER_FILES[1]))
     dtype = getattr(torch, plan.dtype)
     base = AutoModelForCausalLM.from_pretrained(
         plan.base_folder, dtype=dtype, attn_implementation=plan.attention, local_files_only=True
     )
     fresh = PeftModel.from_pretrained(base, str(folder), autocast_adapter_dtype=False)
-    difference = float((probe_logits(fresh, batch) - expected).abs().max())
+    difference = float((completion_logits(fresh, batch) - expected).abs().max())
     if not difference <= LOGIT_TOLERANCE[plan.dtype]:
         raise RatchetError(
             f"The saved adapter gives logits {difference:.3g} away from the trained model's "

@@ -1,4 +1,4 @@
-"""What this machine trains on: its GPUs or its processor, and the number format and attention that are fast there."""
+"""Choose what this machine trains on: GPUs or the processor, and the dtype and attention that are fast there."""
 
 from typing import Literal
 
@@ -23,8 +23,8 @@ def fit_dtype(wanted: str, *, on_gpu: bool) -> Literal["float32", "bfloat16"]:
 
 
 def fit_attention(dtype: str, *, on_gpu: bool) -> str:
-    """Return the implementation of attention: without blocks it is a third faster in bfloat16 on CPU, in short packs.
+    """Return the attention implementation: `eager` is a third faster in bfloat16 on CPU with short packs, else `sdpa`.
 
-    In float32 both take the same time there and blocks save some gigabytes.
+    In float32 on CPU both take the same time and `sdpa` saves some gigabytes.
     """
     return "eager" if dtype == "bfloat16" and not on_gpu else "sdpa"

@@ -1,8 +1,8 @@
-"""Start the ranks of a training and believe only what they leave behind (torchrun, or the `deepspeed` launcher).
+"""Launch the ranks of a training and verify its result (torchrun, or the `deepspeed` launcher).
 
-A launcher's return code proves nothing: `deepspeed` gave 0 with two ranks alive after its own child was killed, and a
-process that aborts in its teardown gives non-zero after a good save. A training succeeded when `result.json` is there,
-which rank 0 renames into place last, and its adapter has the digest it names.
+A training succeeded when `result.json` is there, which rank 0 writes last, and the adapter has the digest it names. The
+launcher's return code is not relied on: `deepspeed` gave 0 with two ranks alive after its own child was killed, and a
+process that aborts in its teardown gives non-zero after a good save.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Literal, TextIO
 from tasks.adapters.models.gguf_export import adapter_digest
 from tasks.adapters.system.processes import run_supervised
 from tasks.adapters.system.progress import Progress
-from tasks.adapters.training.trainer import EVENT, checkpoints
+from tasks.adapters.training.trainer import STEP_PREFIX, checkpoints
 from tasks.adapters.training.training_plan import (
     ADAPTER,
     REFUSAL,
@@ -36,25 +36,25 @@ logger = logging.getLogger(__name__)
 
 MODULE = "tasks.adapters.training.trainer"
 OUTPUT = "ranks.log"
-"""What the ranks said, beside the plan."""
+"""File beside the plan that keeps the output of the ranks."""
 
 
-class _Listener:
-    """Turns what rank 0 says of its steps into progress and keeps all the ranks say."""
+class _OutputReader:
+    """Reports progress from the step lines of rank 0, and writes the output of all ranks to a file."""
 
     def __init__(self, tokens_of_steps: Sequence[int], output: TextIO) -> None:
         self._tokens, self._output = tokens_of_steps, output
         self._progress: Progress | None = None
         self._step, self._seen, self._since = 0, 0, 0.0
 
-    def hear(self, line: str) -> None:
-        _, event, text = line.partition(EVENT)
+    def read_line(self, line: str) -> None:
+        _, prefix, text = line.partition(STEP_PREFIX)
         self._output.write(line + "\n")
-        if not event:
+        if not prefix:
             return
         values = json.loads(text)
         step = int(values["step"])
-        if self._progress is None:  # the first step heard, perhaps of a resumed run, starts the clock
+        if self._progress is None:  # the first step, perhaps of a resumed run, starts the clock
             self._progress = Progress("finetune.train", len(self._tokens) - step)
             self._step, self._since = step, time.monotonic()
             logger.info("finetune.train step %d/%d, loss %.3f", step, len(self._tokens), values["loss"])
@@ -69,19 +69,21 @@ class _Listener:
 def train(folder: Path, *, launcher: Literal["torchrun", "deepspeed"], hostfile: Path | None = None) -> TrainingResult:
     """Train by the plan in `folder`, from its last complete checkpoint, and return the result.
 
-    A plan that has its result is not trained again. Whatever ends this call ends every rank. Raises the refusal of a
-    rank, or ExternalError when the ranks ended without one.
+    A plan that has its result is not trained again. When this call ends, for whatever reason, no rank is left. Raises
+    the error that a rank left as a file, or ExternalError where the ranks ended without result and error.
     """
-    result = _proven_result(folder)
+    result = _verified_result(folder)
     if result is not None:
         logger.info("training of this plan had finished: nothing to do")
         return result
     plan = read_plan(folder)
-    _sweep(folder)
+    _delete_partial_checkpoints(folder)
     with (folder / OUTPUT).open("a", encoding="utf-8", buffering=1) as output:
-        listener = _Listener(_tokens_of_steps(folder, plan), output)
-        code = run_supervised(_command(folder, plan, launcher, hostfile), listener.hear, environment=environment(plan))
-    result = _proven_result(folder)
+        reader = _OutputReader(_tokens_of_steps(folder, plan), output)
+        code = run_supervised(
+            _command(folder, plan, launcher, hostfile), reader.read_line, environment=environment(plan)
+        )
+    result = _verified_result(folder)
     if result is None:
         raise _failure(folder, code)
     if code:
@@ -90,23 +92,23 @@ def train(folder: Path, *, launcher: Literal["torchrun", "deepspeed"], hostfile:
 
 
 def environment(plan: TrainingPlan) -> dict[str, str]:
-    """Return what ranks need in their environment; a switch for CPU must not reach a machine with a GPU."""
+    """Return the environment variables of the ranks; those for CPU are left out on a machine with a GPU."""
     shared = {
         "OMP_NUM_THREADS": str(max(1, plan.threads // plan.processes)),
         "TOKENIZERS_PARALLELISM": "false",
     }
     if plan.on_gpu:
         return shared
-    alone = {"GLOO_SOCKET_IFNAME": "lo", "MASTER_ADDR": "127.0.0.1"} if sys.platform.startswith("linux") else {}
+    loopback = {"GLOO_SOCKET_IFNAME": "lo", "MASTER_ADDR": "127.0.0.1"} if sys.platform.startswith("linux") else {}
     # passive: ranks that wait for each other must not burn the core the other needs
-    return {**shared, **alone, "DS_ACCELERATOR": "cpu", "OMP_WAIT_POLICY": "passive", "CUDA_VISIBLE_DEVICES": ""}
+    return {**shared, **loopback, "DS_ACCELERATOR": "cpu", "OMP_WAIT_POLICY": "passive", "CUDA_VISIBLE_DEVICES": ""}
 
 
 def free_port() -> int:
     """Return a port of the loopback interface that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
 
 
 def _command(folder: Path, plan: TrainingPlan, launcher: str, hostfile: Path | None) -> list[str]:
@@ -120,8 +122,8 @@ def _command(folder: Path, plan: TrainingPlan, launcher: str, hostfile: Path | N
     return [sys.executable, *start, str(folder.resolve())]
 
 
-def _sweep(folder: Path) -> None:
-    """Delete what a killed run left half-written."""
+def _delete_partial_checkpoints(folder: Path) -> None:
+    """Delete the incomplete checkpoints and the error of an earlier run."""
     whole = checkpoints(folder)
     for path in folder.glob("checkpoint-*"):
         if path not in whole:
@@ -138,7 +140,7 @@ def _tokens_of_steps(folder: Path, plan: TrainingPlan) -> list[int]:
     return [sum(pack.size for pack in step) for step in steps]
 
 
-def _proven_result(folder: Path) -> TrainingResult | None:
+def _verified_result(folder: Path) -> TrainingResult | None:
     result = read_result(folder)
     if result is None:
         return None
@@ -149,6 +151,7 @@ def _proven_result(folder: Path) -> TrainingResult | None:
 
 
 def _failure(folder: Path, code: int) -> RatchetError:
+    """Return the error that a rank left as a file, else that the ranks ended early."""
     path = folder / REFUSAL
     if path.exists():
         note = json.loads(path.read_text())

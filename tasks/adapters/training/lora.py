@@ -1,8 +1,8 @@
-"""The model in training and its loss over a pack (transformers, peft).
+"""Build the LoRA model, the input tensors of a pack, and the loss over it (transformers, peft).
 
-The adapter's first values follow from the seed. Logits are computed only where a completion token is predicted: the
-head is a fifth of a small model. Caveat: a pack with branches has its visibility as a dense mask, which a block-sparse
-attention could skip; at 768 tokens that is a few percent.
+The adapter's first values follow from the seed. Logits are computed only where a completion token is predicted, since
+the output layer is a fifth of a small model. Caveat: a pack with branches gets a dense attention mask; a block-sparse
+one could save a few percent at 768 tokens.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -37,10 +37,10 @@ def lora_model(plan: TrainingPlan) -> Any:
 
 
 def batch_of(pack: Pack, num_targets: int, processes: int, dtype: "torch.dtype") -> dict[str, "torch.Tensor"]:
-    """Return a pack as the model's input. `scale` makes the sum of its losses its part of the step's mean.
+    """Return a pack as the model's input; `scale` turns the sum of its losses into its part of the step's mean.
 
-    Processes are averaged by the backend, hence the factor. Without branches no mask is given: positions that restart
-    say what belongs together, and an all-ones mask over a pack would be wrong.
+    The backend averages over processes, hence their number in `scale`. A pack without branches gets no mask: positions
+    that restart separate its examples, and an all-ones mask would join them.
     """
     import torch
 
@@ -63,6 +63,6 @@ def pack_loss(model: Any, batch: dict[str, "torch.Tensor"]) -> "torch.Tensor":
     from torch.nn.functional import cross_entropy
 
     inputs = dict(batch)
-    targets, scale, places = inputs.pop("targets"), inputs.pop("scale"), inputs.pop("predictors")
-    logits_BTV = model(**inputs, logits_to_keep=places, use_cache=False).logits
+    targets, scale, predictors = inputs.pop("targets"), inputs.pop("scale"), inputs.pop("predictors")
+    logits_BTV = model(**inputs, logits_to_keep=predictors, use_cache=False).logits
     return cross_entropy(logits_BTV[0].float(), targets, reduction="sum") * scale

@@ -1,4 +1,4 @@
-"""The course of a training as a picture (matplotlib); equal values make equal bytes, without time or version."""
+"""Draw the loss curve of a training as a PNG (matplotlib); equal values give equal bytes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

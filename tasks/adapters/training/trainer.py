@@ -1,9 +1,9 @@
-"""One rank of a training: PEFT LoRA under Hugging Face's Trainer and DeepSpeed.
+"""Run one rank of a training: PEFT LoRA under Hugging Face's Trainer and DeepSpeed.
 
-Started by a launcher as `-m tasks.adapters.training.trainer FOLDER`, reads the plan in FOLDER, goes on from its last
-complete checkpoint, and writes the adapter and, last of all, `result.json`. Rank 0 says each step as one line of JSON.
+Started by a launcher as `-m tasks.adapters.training.trainer FOLDER`, it reads the plan in FOLDER, resumes from the last
+complete checkpoint, and writes the adapter and, last of all, `result.json`. Rank 0 prints each step as a line of JSON.
 The loss is the mean over the completion tokens of the whole step, whatever process or micro-batch they fell into; only
-those places get logits. Checkpoints are Trainer's own; one counts when the file COMPLETE is in it.
+those positions get logits. Checkpoints are Trainer's own; one is complete when the file COMPLETE is in it.
 Caveat: DeepSpeed would compile an operator for shared-memory communication on every CPU run; the private table that
 switches it off is tied to the pinned version.
 """
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.adapters.models.gguf_export import adapter_digest
 from tasks.adapters.storage.files import write_json
 from tasks.adapters.system.processes import die_with_parent
-from tasks.adapters.training.adapter_checks import check_reloaded, probe_logits, settle_adapter
+from tasks.adapters.training.adapter_checks import check_reloaded, completion_logits, normalise_adapter
 from tasks.adapters.training.lora import batch_of, lora_model, pack_loss
 from tasks.adapters.training.training_plan import (
     ADAPTER,
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
     from transformers import Trainer
 
 COMPLETE = "COMPLETE"
-KEPT_CHECKPOINTS = 2
+MAX_CHECKPOINTS = 2
 BETAS = (0.9, 0.99)  # short runs: a second moment with a memory of 100 steps, not 1,000
 MAX_GRADIENT_NORM = 1.0
-EVENT = "ratchet-step "
-"""Begins a line of a rank's output that tells of a step."""
+STEP_PREFIX = "ratchet-step "
+"""Begins a line of a rank's output that reports a step; JSON follows."""
 
 
 def main(folder: Path) -> int:
-    """Train by the plan in `folder`. A refusal is left as a file for the stage to read."""
+    """Train by the plan in `folder` and return the exit code; a typed error is left as a file for the launcher."""
     die_with_parent()
     try:
         _train(folder, read_plan(folder))
@@ -65,7 +65,7 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def _train(folder: Path, plan: TrainingPlan) -> None:
-    _quieten()
+    _silence_libraries()
     import deepspeed
     import deepspeed.ops
     import torch
@@ -92,7 +92,7 @@ def _arguments(folder: Path, plan: TrainingPlan) -> Any:
         output_dir=str(folder),
         per_device_train_batch_size=1,  # one pack
         gradient_accumulation_steps=plan.packs_per_step // plan.processes,
-        num_train_epochs=1,  # epochs lie in the schedule
+        num_train_epochs=1,  # the schedule holds all epochs
         learning_rate=plan.learning_rate,
         weight_decay=plan.weight_decay,
         adam_beta1=BETAS[0],
@@ -102,7 +102,7 @@ def _arguments(folder: Path, plan: TrainingPlan) -> Any:
         logging_nan_inf_filter=False,
         save_strategy="steps",
         save_steps=plan.checkpoint_every,
-        save_total_limit=KEPT_CHECKPOINTS,
+        save_total_limit=MAX_CHECKPOINTS,
         seed=plan.seed,
         use_cpu=not plan.on_gpu,
         bf16=plan.dtype == "bfloat16",
@@ -186,7 +186,7 @@ def _reporter(plan: TrainingPlan) -> Any:
     from transformers import TrainerCallback
 
     class Reporter(TrainerCallback):
-        """Says each step, refuses a loss that is no number, and marks whole checkpoints."""
+        """Prints each step, refuses a loss that is no number, and marks complete checkpoints."""
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
             if not logs or "loss" not in logs:
@@ -197,7 +197,7 @@ def _reporter(plan: TrainingPlan) -> Any:
                 )
             if state.is_world_process_zero:
                 values = {"step": state.global_step, "total": state.max_steps, "loss": logs["loss"]}
-                print(EVENT + json.dumps(values), flush=True)  # noqa: T201 (the launcher reads it)
+                print(STEP_PREFIX + json.dumps(values), flush=True)  # noqa: T201 (the launcher reads it)
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             dist.barrier()  # every rank has written its part
@@ -207,8 +207,8 @@ def _reporter(plan: TrainingPlan) -> Any:
     return Reporter()
 
 
-def _finish(folder: Path, plan: TrainingPlan, trainer: "Trainer", probe: Pack) -> None:
-    """Save the adapter, prove that it can be loaded, and leave the result last of all."""
+def _finish(folder: Path, plan: TrainingPlan, trainer: "Trainer", check_pack: Pack) -> None:
+    """Save the adapter, check that it reloads with the same logits on `check_pack`, and write the result last."""
     import torch.distributed as dist
 
     part = folder / f"{ADAPTER}.part"
@@ -216,10 +216,10 @@ def _finish(folder: Path, plan: TrainingPlan, trainer: "Trainer", probe: Pack) -
         shutil.rmtree(part, ignore_errors=True)
     dist.barrier()
     trainer.save_model(str(part))
-    batch = batch_of(probe, 1, 1, trainer.accelerator.unwrap_model(trainer.model_wrapped).dtype)
-    expected = probe_logits(trainer.model_wrapped, batch)
+    batch = batch_of(check_pack, 1, 1, trainer.accelerator.unwrap_model(trainer.model_wrapped).dtype)
+    expected = completion_logits(trainer.model_wrapped, batch)
     if trainer.is_world_process_zero():
-        settle_adapter(part, plan.base_id)
+        normalise_adapter(part, plan.base_id)
         check_reloaded(part, plan, batch, expected)
         shutil.rmtree(folder / ADAPTER, ignore_errors=True)
         part.rename(folder / ADAPTER)
@@ -241,8 +241,8 @@ def _row(logged: dict[str, float], plan: TrainingPlan, total: int) -> dict[str, 
     return {"step": step, "loss": logged["loss"], "learning_rate": rate}
 
 
-def _quieten() -> None:
-    """Keep libraries' notes out of the log: the stage says what a reader needs."""
+def _silence_libraries() -> None:
+    """Keep the libraries' messages out of the log."""
     warnings.simplefilter("ignore")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     for name in ("DeepSpeed", "transformers", "torch.distributed", "accelerate"):

@@ -1,8 +1,8 @@
-"""What a training run is to do, as files: every value that decides the adapter, and the packs to learn from.
+"""Write and read the plan of a training: every value that decides the adapter, and the packs to learn from.
 
-The stage writes the plan, the ranks read it. Its digest names the folder of its checkpoints, so a run that was killed
-finds its own and no other's. Contents: `plan.json`, `packs.jsonl`, later `checkpoint-N/`, `adapter/` and, last,
-`result.json`.
+The stage writes the plan, the ranks read it. Its digest names the folder of its checkpoints, so a killed run resumes
+from its own and never from another plan's. Files: `plan.json`, `packs.jsonl`, later
+`checkpoint-N/`, `adapter/` and, last, `result.json`.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ class LoraShape(BaseModel):
 
 
 class TrainingPlan(BaseModel):
-    """Values that decide the adapter, then how and where it is made."""
+    """The values that decide the adapter, then those that only decide how and where it is made."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -62,13 +62,13 @@ class TrainingPlan(BaseModel):
 
     def digest(self) -> str:
         """Return the digest of the values that decide the adapter."""
-        places = {"base_folder", "checkpoint_every", "threads", "on_gpu"}
-        values = {**self.model_dump(mode="json", exclude=places), "trainer_version": TRAINER_VERSION}
+        not_deciding = {"base_folder", "checkpoint_every", "threads", "on_gpu"}
+        values = {**self.model_dump(mode="json", exclude=not_deciding), "trainer_version": TRAINER_VERSION}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 class TrainingResult(BaseModel):
-    """What rank 0 leaves behind last: without it, nothing was trained."""
+    """The result of a finished training; rank 0 writes it last."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -95,7 +95,7 @@ def write_plan(plan: TrainingPlan, packs: Sequence[Pack], checkpoints: Path) -> 
 
 
 def prune_plans(checkpoints: Path, *, keep: int) -> None:
-    """Delete unfinished trainings of other values, all but those touched last."""
+    """Delete the folders of unfinished trainings, all but the `keep` that changed last."""
     folders = sorted(checkpoints.glob("*/"), key=lambda folder: folder.stat().st_mtime, reverse=True)
     for folder in folders[keep:]:
         shutil.rmtree(folder)

@@ -1,1 +1,1 @@
-"""Scores of answers, their summary, and which judge may give them."""
+"""Evaluation: scores of answers, the grounding screen, the summary, and the validation of a judge."""

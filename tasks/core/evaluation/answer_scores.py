@@ -1,8 +1,8 @@
-"""How right an answer is: exact match, token F1, whether it abstains, whether it makes something up. Pure.
+"""Score an answer against its reference: exact match, token F1, abstention, hallucination. Pure.
 
 Method: SQuAD's measures (Rajpurkar et al. 2016, section 6.1) with a tokeniser that keeps what matters in technical
-text: `os.path`, `utf-8`, `0.8` and `-1` are one token each. A question that its context cannot answer has one right
-answer, to say so (SQuAD 2.0, Rajpurkar et al. 2018). Caveat: token F1 knows no synonyms, so a right answer in other
+text: `os.path`, `utf-8`, `0.8` and `-1` are one token each. The right answer to a question that its context cannot
+answer is to abstain (SQuAD 2.0, Rajpurkar et al. 2018). Caveat: token F1 knows no synonyms, so a right answer in other
 words scores low.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from tasks.core.chat.abstention import abstains
 
-WRONG_BELOW = 0.5
+MIN_RIGHT_F1 = 0.5
 """Token F1 below which an answer that does not spell out the reference counts as wrong."""
 
 ARTICLES = frozenset(("a", "an", "the"))
@@ -27,7 +27,7 @@ _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 @dataclass(frozen=True)
 class Scores:
-    """One answer measured, each number in [0, 1]; None where it does not apply."""
+    """The scores of one answer, each number in [0, 1]; None where one does not apply."""
 
     abstained: bool
     exact_match: float | None
@@ -45,7 +45,7 @@ def score_answer(answer: str, reference: str, *, answerable: bool) -> Scores:
     if not answerable:
         return Scores(abstained, None, None, float(abstained), hallucinated=not abstained)
     f1 = token_f1(answer, reference)
-    is_wrong = f1 < WRONG_BELOW and not spells_out(answer, reference)
+    is_wrong = f1 < MIN_RIGHT_F1 and not spells_out(answer, reference)
     return Scores(abstained, exact_match(answer, reference), f1, f1, hallucinated=is_wrong and not abstained)
 
 

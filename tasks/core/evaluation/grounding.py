@@ -1,4 +1,4 @@
-"""The grounding screen: numbers, names and identifiers in an answer that neither context nor question holds. Pure.
+"""Screen an answer for numbers, names and identifiers that neither its context nor its question contains. Pure.
 
 It is a screen, not a measure of faithfulness: what it flags is nearly always made up, but it cannot see a swapped
 relation, a dropped "not" or a wrong claim in words that the context has. The rules are fixed, not fitted: weights
@@ -56,7 +56,7 @@ def ungrounded_terms(answer: str, context: str, question: str = "") -> list[str]
     """Return the terms of `answer` that `context` and `question` lack, in order of appearance, each once."""
     plain, source = _plain(answer), _plain(f"{context}\n{question}")
     found = [(at, name) for at, name in _identifiers(plain) if not _holds(source, name)]
-    # Looking through the source is what costs: it is looked at for what the answer has, and no further than to find it.
+    # Searching the source is what costs: it is searched for the answer's numbers only, and only until they are found.
     numbers = [(at, term, value) for at, term, value in _numbers(plain) if term.casefold() not in _IDIOMS]
     unknown = {value for _, _, value in numbers}
     for known in (_digits, _spelled_out):

@@ -16,7 +16,7 @@ from typing import Literal
 
 from tasks.core.digests import short
 from tasks.core.errors import DataError
-from tasks.core.evaluation.answer_scores import WRONG_BELOW, token_f1
+from tasks.core.evaluation.answer_scores import MIN_RIGHT_F1, token_f1
 from tasks.core.feedback.rules import question_of, settle
 from tasks.core.records.answer import AnswerRecord
 from tasks.core.records.schema import Feedback
@@ -121,7 +121,7 @@ class _Window:
         if not rivals:
             return
         agreement, rival = min((_agreement(answer, other), other.model) for other in rivals)
-        if agreement < WRONG_BELOW:
+        if agreement < MIN_RIGHT_F1:
             yield (
                 DISAGREES * (1 - agreement),
                 f"The model {short(rival)} answers differently: the two share {agreement:.0%} of their words.",

@@ -1,1 +1,1 @@
-"""Training examples, how they are packed, and the learning rate over the steps."""
+"""Training: examples, their packing, and the learning rate schedule."""

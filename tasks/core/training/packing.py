@@ -1,11 +1,11 @@
-"""Tokenised examples into packs: rows without padding, in which examples share the start they have in common.
+"""Pack tokenised examples into rows without padding, in which examples with a common prefix share it. Pure.
 
-Examples asked over the same context differ only in their last words, so the common start is computed once and every
-question hangs on it as a branch: a tree. A token sees its own branch and the common start, each branch counts its
-positions on from there, and so every example gets the very loss and gradient that it would get alone (prefix sharing:
-Hydragen, Juravsky et al. 2024, section 3; tree attention: Cai et al. 2024, section 3.1.2). Trees are put into packs of
-a given size by best-fit decreasing (Johnson et al. 1974), and packs into steps of equal number for every process.
-Caveat: a pack needs its visibility as a mask; only where no tree has branches do restarting positions alone suffice.
+Examples over the same context differ only in their last words, so their common prefix is computed once and each
+question is a branch of it: a tree. A token attends to its own branch and the common prefix, each branch continues the
+positions of the prefix, and so every example gets exactly the loss and gradient that it would get alone (prefix
+sharing: Hydragen, Juravsky et al. 2024, section 3; tree attention: Cai et al. 2024, section 3.1.2). Trees are put into
+packs of a given size by best-fit decreasing (Johnson et al. 1974), packs into steps of equal number for every process.
+Caveat: a pack with branches needs an attention mask; without branches, positions that restart are enough.
 """
 
 import bisect
@@ -35,7 +35,7 @@ class TokenisedExample:
 
 @dataclass(frozen=True)
 class Tree:
-    """Examples with the tokens they share at the start; a branch is what follows for one of them."""
+    """Examples with their common prefix; a branch is what follows the prefix in one of them."""
 
     shared: tuple[int, ...]
     examples: tuple[TokenisedExample, ...]
@@ -47,9 +47,9 @@ class Tree:
 
 @dataclass(frozen=True)
 class Pack:
-    """One row for the model. `tree` and `branch` (0: the shared start) say which tokens see each other.
+    """One row for the model. `tree` and `branch` (0: the common prefix) decide which tokens attend to each other.
 
-    `predictors[i]` is the place whose output predicts `targets[i]`; only completions are targets.
+    `predictors[i]` is the position whose output predicts `targets[i]`; only completions are targets.
     """
 
     tokens: tuple[int, ...]
@@ -71,13 +71,13 @@ class Pack:
 
 
 FILLER = Pack(tokens=(0, 0), positions=(0, 1), tree=(0, 0), branch=(0, 0), predictors=(), targets=())
-"""A pack that teaches nothing: it makes the last step as long for every process as the others."""
+"""A pack without targets, which fills the last step up so that every process has equally many packs."""
 
 
 def grow_trees(examples: Iterable[TokenisedExample], capacity: int) -> Iterator[Tree]:
     """Yield trees of neighbours in `examples`, each at most `capacity` tokens (a longer example stays alone).
 
-    Neighbours that have nothing in common but a template come out as trees too; give only those that share a context.
+    Neighbours that share nothing but the template are joined too, so give only examples over one context.
     """
     members: list[TokenisedExample] = []
     for example in examples:
@@ -106,7 +106,7 @@ def pack_trees(trees: Iterable[Tree], capacity: int) -> list[Pack]:
 
 
 def visibility(pack: Pack) -> NDArray[np.bool_]:
-    """Return which token (row) sees which (column): earlier ones of its own branch and of its tree's shared start."""
+    """Return which token (row) attends to which (column): earlier ones of its branch and of its tree's prefix."""
     tree, branch = np.array(pack.tree), np.array(pack.branch)
     same_tree = tree[:, None] == tree[None, :]
     same_branch = (branch[:, None] == branch[None, :]) | (branch[None, :] == 0)
@@ -116,7 +116,8 @@ def visibility(pack: Pack) -> NDArray[np.bool_]:
 def schedule(packs: Sequence[Pack], per_step: int, *, processes: int, epochs: int, seed: int) -> list[list[Pack]]:
     """Return the packs of each optimiser step, `per_step` of them; pack i belongs to process i mod `processes`.
 
-    Every epoch has an order of its own. Within a step long packs are dealt to and fro, so that no process waits long.
+    Every epoch has an order of its own. Within a step the packs are dealt by length, in alternating direction, so that
+    all processes get about the same number of tokens.
     Requires that `processes` divides `per_step`.
     """
     rng = random.Random(seed)

@@ -128,7 +128,7 @@ def test_only_old_files_beyond_the_last_four_are_deleted(base: BaseModel, tmp_pa
         os.utime(folder / f"{number}.gguf", (number, number))
     merged_gguf(base, None, tmp_path)
     assert sorted(file.stem for file in folder.glob("*.gguf"))[:3] == ["3", "4", "5"]
-    assert len(list(folder.glob("*.gguf"))) == gguf_export.KEPT_FILES
+    assert len(list(folder.glob("*.gguf"))) == gguf_export.MAX_CACHED_FILES
 
 
 def test_an_adapter_of_another_model_is_refused(base: BaseModel, adapter: Path, tmp_path: Path) -> None:

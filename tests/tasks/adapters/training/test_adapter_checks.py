@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters.training.adapter_checks import check_reloaded, probe_logits, refuse_broken, settle_adapter
+from tasks.adapters.training.adapter_checks import check_reloaded, completion_logits, normalise_adapter, refuse_invalid
 from tasks.adapters.training.lora import batch_of, lora_model
 from tasks.adapters.training.training_plan import LoraShape, TrainingPlan
 from tasks.core.errors import DataError, RatchetError
@@ -62,11 +62,11 @@ def trained(plan: TrainingPlan) -> object:
 def saved(plan: TrainingPlan, folder: Path) -> tuple[Path, dict[str, object], object]:
     model = trained(plan)
     model.save_pretrained(folder)  # type: ignore[attr-defined]
-    settle_adapter(folder, "tiny")
+    normalise_adapter(folder, "tiny")
     example = TokenisedExample("e", tuple(range(3, 20)), 9)
     (pack,) = pack_trees(grow_trees([example], 32), 32)
     batch = batch_of(pack, 1, 1, torch.float32)
-    return folder, batch, probe_logits(model, batch)
+    return folder, batch, completion_logits(model, batch)
 
 
 def test_an_adapter_that_was_saved_as_trained_passes(plan: TrainingPlan, tmp_path: Path) -> None:
@@ -104,13 +104,13 @@ def test_an_adapter_without_a_tensor_is_refused(plan: TrainingPlan, tmp_path: Pa
 )
 def test_a_broken_adapter_is_refused(change: object, sentence: str) -> None:
     tensors = {"m.lora_A.weight": torch.ones(2, 3), "m.lora_B.weight": torch.ones(3, 2)}
-    refuse_broken(tensors)
+    refuse_invalid(tensors)
     change(tensors)  # type: ignore[operator]
     with pytest.raises(DataError, match=sentence):
-        refuse_broken(tensors)
+        refuse_invalid(tensors)
 
 
-def test_a_settled_adapter_names_no_place_and_has_a_fixed_order(plan: TrainingPlan, tmp_path: Path) -> None:
+def test_a_normalised_adapter_names_no_folder_and_has_a_fixed_order(plan: TrainingPlan, tmp_path: Path) -> None:
     folder, _, _ = saved(plan, tmp_path)
     assert sorted(file.name for file in folder.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
     text = (folder / "adapter_config.json").read_text()

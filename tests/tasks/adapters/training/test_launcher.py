@@ -1,4 +1,4 @@
-"""What the launcher believes and says; real launches are in test_trainer.py."""
+"""When the launcher counts a training as done, and what it reports; real launches are in test_trainer.py."""
 
 import json
 import logging
@@ -142,7 +142,7 @@ def test_steps_become_progress_with_loss_rate_and_time_left(
     monkeypatch.setenv("RATCHET_PROGRESS_FILE", str(note))
     folder, _ = write_plan(plan(), PACKS, tmp_path / "plans")
     lines = "".join(
-        f"print({launcher.EVENT + json.dumps({'step': s, 'total': 5, 'loss': 2.0 / s})!r});" for s in (3, 4, 5)
+        f"print({launcher.STEP_PREFIX + json.dumps({'step': s, 'total': 5, 'loss': 2.0 / s})!r});" for s in (3, 4, 5)
     )
     script(monkeypatch, lines)  # a run that goes on after step 2
     with pytest.raises(ExternalError):

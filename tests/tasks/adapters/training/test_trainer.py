@@ -151,13 +151,13 @@ def test_a_training_killed_at_a_rank_then_at_its_launcher_ends_as_if_nothing_had
     assert killed
     assert not started(launcher.MODULE)
     result = launcher.train(folder, launcher="torchrun")
-    steps = [json.loads(line.partition(launcher.EVENT)[2])["step"] for line in event_lines(folder)]
+    steps = [json.loads(line.partition(launcher.STEP_PREFIX)[2])["step"] for line in event_lines(folder)]
     assert len(steps) < 2 * STEPS, "it started over"
     assert result == whole
 
 
 def event_lines(folder: Path) -> list[str]:
-    return [line for line in (folder / launcher.OUTPUT).read_text().splitlines() if launcher.EVENT in line]
+    return [line for line in (folder / launcher.OUTPUT).read_text().splitlines() if launcher.STEP_PREFIX in line]
 
 
 def test_a_checkpoint_that_was_being_written_does_not_count(

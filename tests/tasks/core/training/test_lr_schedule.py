@@ -2,14 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.training.lr_schedule import FLOOR, learning_rate_factor
+from tasks.core.training.lr_schedule import MIN_FACTOR, learning_rate_factor
 
 
 def test_the_first_step_already_learns_and_the_rise_ends_at_one() -> None:
     factors = [learning_rate_factor(step, total=100, warmup=0.1) for step in range(100)]
     assert factors[0] == 0.1
     assert factors[9] == 1
-    assert factors[99] == pytest.approx(FLOOR)
+    assert factors[99] == pytest.approx(MIN_FACTOR)
 
 
 @given(st.integers(1, 300), st.floats(0, 0.99))
