@@ -23,8 +23,12 @@ from pydantic import Field
 
 from tasks.adapters.storage.files import write_json, write_text
 from tasks.core.digests import short
-from tasks.core.monitoring.drift import DriftConfig, DriftVerdict, Outcome, decide, vectors
-from tasks.core.monitoring.triage import Rows, TriageConfig, triage
+from tasks.core.monitoring.drift import decide
+from tasks.core.monitoring.drift_config import DriftConfig
+from tasks.core.monitoring.drift_tests import vectors
+from tasks.core.monitoring.drift_verdict import DriftVerdict, Outcome
+from tasks.core.monitoring.triage import Rows, triage
+from tasks.core.monitoring.triage_config import TriageConfig
 from tasks.core.monitoring.window_verdict import ComparedWith, Offer, Part, Severity, Watch, quality_of
 from tasks.core.release.lineage import BASE
 from tasks.core.stage import Report

@@ -28,7 +28,9 @@ from scipy import stats
 
 from tasks.adapters.retrieval.embedder import embed_cached, load_embedder
 from tasks.adapters.system.progress import Progress
-from tasks.core.monitoring.drift import Column, DriftConfig, DriftVerdict, decide
+from tasks.core.monitoring.drift import decide
+from tasks.core.monitoring.drift_config import Column, DriftConfig
+from tasks.core.monitoring.drift_verdict import DriftVerdict
 
 SEED = 7
 REFERENCE_ROWS = 1000

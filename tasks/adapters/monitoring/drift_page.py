@@ -13,7 +13,7 @@ from markupsafe import Markup
 from tasks.adapters.html_page import render_page
 from tasks.adapters.monitoring.drift_pictures import categories, numbers, question_map
 from tasks.core.digests import short
-from tasks.core.monitoring.drift import ColumnFinding
+from tasks.core.monitoring.drift_verdict import ColumnFinding
 from tasks.core.monitoring.window_verdict import Part, Watch
 from tasks.core.wording import label, points
 

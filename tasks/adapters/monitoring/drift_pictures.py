@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from markupsafe import Markup
 
-from tasks.core.monitoring.drift import vectors
+from tasks.core.monitoring.drift_tests import vectors
 from tasks.core.statistics.two_sample import Floats
 
 WIDTH, HEIGHT = 340, 96

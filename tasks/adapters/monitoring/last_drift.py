@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
-from tasks.core.monitoring.drift import Outcome
+from tasks.core.monitoring.drift_verdict import Outcome
 
 VERDICT = "verdict.json"
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)

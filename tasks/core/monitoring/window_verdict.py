@@ -9,7 +9,7 @@ from typing import Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from tasks.core.monitoring.drift import DriftVerdict
+from tasks.core.monitoring.drift_verdict import DriftVerdict
 from tasks.core.monitoring.triage import Cluster
 from tasks.core.wording import points
 

@@ -66,3 +66,6 @@ def _rare_together(counts: Floats) -> Floats:
     if not is_rare.any():
         return counts
     return np.column_stack([counts[:, ~is_rare], counts[:, is_rare].sum(axis=1)])
+
+
+Integers = NDArray[np.int64]

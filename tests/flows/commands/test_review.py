@@ -16,7 +16,7 @@ from tasks.adapters.records.feedback_store import FeedbackStore, read_feedback
 from tasks.adapters.records.record_place import open_records
 from tasks.adapters.storage.object_store import open_store
 from tasks.core.feedback.rules import Opinion
-from tasks.core.monitoring.drift import DriftVerdict
+from tasks.core.monitoring.drift_verdict import DriftVerdict
 from tasks.core.monitoring.window_verdict import Quality, Watch
 from tasks.core.release.lineage import BASE
 from tasks.curate import ingest as ingest_stage

@@ -8,7 +8,7 @@ from tasks.adapters.monitoring.traffic_table import TRAFFIC_SCHEMA, read_traffic
 from tasks.adapters.monitoring.window_log import WatchLog
 from tasks.adapters.storage.object_store import open_store
 from tasks.core.errors import ConfigError
-from tasks.core.monitoring.drift import DriftVerdict
+from tasks.core.monitoring.drift_verdict import DriftVerdict
 from tasks.core.monitoring.window_verdict import Quality, Watch
 from tasks.core.records.schema import Feedback
 from tasks.core.release.lineage import BASE

@@ -22,7 +22,7 @@ from tasks.adapters.records.feedback_store import read_feedback
 from tasks.adapters.records.journal import Journal, line_of, rotate
 from tasks.adapters.records.record_place import open_records, start_of_hour
 from tasks.adapters.storage.object_store import open_store
-from tasks.core.monitoring.drift import DriftVerdict
+from tasks.core.monitoring.drift_verdict import DriftVerdict
 from tasks.core.records.answer import AnswerRecord
 from tasks.core.records.schema import Feedback
 from tasks.core.retrieval.passages import Passage

@@ -3,7 +3,7 @@ import os
 from pathlib import Path
 
 from tasks.adapters.monitoring.last_drift import last_drift, monitor_folders
-from tasks.core.monitoring.drift import DriftVerdict
+from tasks.core.monitoring.drift_verdict import DriftVerdict
 
 
 def write(folder: Path, outcome: str, at: float, **changes: object) -> None:

@@ -5,7 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.core.monitoring.drift import Column, DriftConfig, DriftVerdict, decide, vectors
+from tasks.core.monitoring.drift import decide
+from tasks.core.monitoring.drift_config import Column, DriftConfig
+from tasks.core.monitoring.drift_tests import vectors
+from tasks.core.monitoring.drift_verdict import DriftVerdict
 
 CONFIG = DriftConfig(
     columns={

@@ -3,7 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.core.monitoring.triage import Cluster, Rows, TriageConfig, gap, naming_terms, new_rows, triage
+from tasks.core.monitoring.clusters import naming_terms, new_rows
+from tasks.core.monitoring.signal_gaps import gap
+from tasks.core.monitoring.triage import Cluster, Rows, triage
+from tasks.core.monitoring.triage_config import TriageConfig
 
 DIMENSIONS = 24
 TOPICS = {

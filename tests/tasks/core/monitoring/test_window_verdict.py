@@ -1,8 +1,10 @@
 import polars as pl
 import pytest
 
-from tasks.core.monitoring.drift import ColumnFinding, DriftVerdict, Outcome, State
-from tasks.core.monitoring.triage import Advice, Cluster, Gap
+from tasks.core.monitoring.drift_verdict import ColumnFinding, DriftVerdict, Outcome, State
+from tasks.core.monitoring.signal_gaps import Gap
+from tasks.core.monitoring.triage import Cluster
+from tasks.core.monitoring.triage_advice import Advice
 from tasks.core.monitoring.window_verdict import Offer, Part, Quality, Watch, quality_of
 
 UNMEASURED = Gap(cluster=None, rest=None, difference=None, low=None, high=None, measured=(0, 0))

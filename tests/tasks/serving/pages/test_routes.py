@@ -11,7 +11,7 @@ import pytest
 
 from tasks.adapters.monitoring.window_log import WatchLog
 from tasks.adapters.storage.object_store import open_store
-from tasks.core.monitoring.drift import DriftVerdict
+from tasks.core.monitoring.drift_verdict import DriftVerdict
 from tasks.core.monitoring.window_verdict import Quality, Watch
 from tasks.core.release.lineage import BASE
 from tasks.serving.access.sessions import COOKIE
