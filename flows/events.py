@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL
 
 from tasks.adapters.system.webhook import post_alert
 from tasks.core.digests import short
-from tasks.core.monitoring.window_verdict import Watch
+from tasks.core.monitoring.window_verdict import WindowVerdict
 from tasks.core.release.champion_changes import ChampionChange
 from tasks.settings import Settings
 
@@ -26,31 +26,31 @@ MODEL_PROMOTED = "ratchet.model.promoted"
 MODEL_ROLLED_BACK = "ratchet.model.rolled_back"
 
 
-def watch_events(watch: Watch, link: str, settings: Settings) -> list[str]:
+def announce_window(verdict: WindowVerdict, link: str, settings: Settings) -> list[str]:
     """Tell what a window says where it matters, and return the names of the events told."""
     told = []
-    if watch.matters:
-        tell(DRIFT_DETECTED, watch.model, drift_payload(watch, link), settings)
+    if verdict.matters:
+        tell(DRIFT_DETECTED, verdict.model, drift_payload(verdict, link), settings)
         told.append(DRIFT_DETECTED)
-    if watch.quality.has_fallen:
-        fall = {"before": watch.quality.before, "now": watch.quality.now, "report": link}
-        tell(QUALITY_DEGRADED, watch.model, fall, settings)
+    if verdict.quality.has_fallen:
+        fall = {"before": verdict.quality.before, "now": verdict.quality.now, "report": link}
+        tell(QUALITY_DEGRADED, verdict.model, fall, settings)
         told.append(QUALITY_DEGRADED)
     return told
 
 
-def drift_payload(watch: Watch, link: str) -> dict[str, object]:
+def drift_payload(verdict: WindowVerdict, link: str) -> dict[str, object]:
     """Return what a retrain needs to know: where to read, what drifted, how bad it is, and which documents to add."""
-    wanted = watch.wanted()
+    wanted = verdict.wanted()
     return {
         "report": link,
-        "headline": watch.drift.headline,
-        "severity": watch.severity,
-        "slices": [part.cluster.name for part in watch.parts],
-        "advice": [part.cluster.advice for part in watch.parts],
+        "headline": verdict.drift.headline,
+        "severity": verdict.severity,
+        "slices": [part.cluster.name for part in verdict.parts],
+        "advice": [part.cluster.advice for part in verdict.parts],
         "packages": wanted.packages,
         "paths": wanted.paths,
-        "window": watch.number,
+        "window": verdict.number,
     }
 
 

@@ -15,15 +15,15 @@ from prefect.artifacts import create_link_artifact, create_table_artifact
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.announcements import announce_changes
-from flows.events import watch_events
+from flows.events import announce_window
 from flows.runtime import NETWORK, Run, step
-from tasks.adapters.monitoring.window_log import WatchLog
+from tasks.adapters.monitoring.window_log import WindowLog
 from tasks.adapters.release.registry import open_registry
 from tasks.adapters.storage.json_files import read_object
 from tasks.adapters.system.checkout_lock import Holder, hold
 from tasks.core.digests import short
 from tasks.core.errors import ConfigError
-from tasks.core.monitoring.window_verdict import Watch
+from tasks.core.monitoring.window_verdict import WindowVerdict
 from tasks.runner import TRIAL
 from tasks.settings import Settings, go_offline
 
@@ -53,26 +53,26 @@ def monitor(look: Look = Look()) -> list[str]:  # noqa: B008 (frozen)
     """Look at the window since the last one, say what drifted, and start what follows from it."""
     if look.model is not None and look.since is None:
         raise ConfigError("A look at one version needs times: give `since` too, or leave `model` empty.")
-    with _watching(look) as run:
+    with _monitor_run(look) as run:
         told = announce_changes(run.settings) if run.is_tracked else []
         collect(run)
         drift(run)
-        watch = read_watch(run.data)
-        link = _link(run, watch)
-        _publish(watch, link)
-        if watch.number is not None:
-            told += watch_events(watch, link, run.settings)
-    return [*watch.lines(), f"report  {link}", *(f"event   {name}" for name in told)]
+        verdict = read_window_verdict(run.data)
+        link = _link(run, verdict)
+        _publish(verdict, link)
+        if verdict.number is not None:
+            told += announce_window(verdict, link, run.settings)
+    return [*verdict.lines(), f"report  {link}", *(f"event   {name}" for name in told)]
 
 
-def read_watch(data: Path) -> Watch:
+def read_window_verdict(data: Path) -> WindowVerdict:
     """Return the verdict that `drift` has left."""
     facts = read_object(data / "drift" / "verdict.json")
-    return Watch.model_validate({name: facts[name] for name in Watch.model_fields})
+    return WindowVerdict.model_validate({name: facts[name] for name in WindowVerdict.model_fields})
 
 
 @contextmanager
-def _watching(look: Look) -> Iterator[Run]:
+def _monitor_run(look: Look) -> Iterator[Run]:
     """Hold the monitor's lock for the block, once another monitor of this checkout has let go of it."""
     go_offline()
     settings, overrides = Settings(), look.overrides()
@@ -81,15 +81,15 @@ def _watching(look: Look) -> Iterator[Run]:
         yield Run(settings, TRIAL if overrides else None, overrides)
 
 
-def _link(run: Run, watch: Watch) -> str:
+def _link(run: Run, verdict: WindowVerdict) -> str:
     """Return where the page stays: in the store, or where a look without consequence left it."""
-    if watch.number is None:
+    if verdict.number is None:
         return (run.data / "drift" / "report.html").absolute().as_uri()
     store = open_registry(run.settings).store
-    return WatchLog(store, watch.model).page_address(watch.number)
+    return WindowLog(store, verdict.model).page_address(verdict.number)
 
 
-def _publish(watch: Watch, link: str) -> None:
+def _publish(verdict: WindowVerdict, link: str) -> None:
     table = [
         {
             "measure": found.column,
@@ -99,14 +99,14 @@ def _publish(watch: Watch, link: str) -> None:
             "p": found.p,
             "what": found.sentence,
         }
-        for found in watch.drift.findings
+        for found in verdict.drift.findings
     ]
-    title = f"{watch.drift.outcome}: {watch.drift.headline}"
+    title = f"{verdict.drift.outcome}: {verdict.drift.headline}"
     if table:
         create_table_artifact(table, key="drift-columns", description=title)
     parts = [
-        {"part": part.cluster.name, "answers": part.cluster.size, "do": part.recommendation} for part in watch.parts
+        {"part": part.cluster.name, "answers": part.cluster.size, "do": part.recommendation} for part in verdict.parts
     ]
     if parts:
         create_table_artifact(parts, key="drift-parts", description="What drifted, and what would help")
-    create_link_artifact(link, link_text=f"Drift report of {short(watch.model)}", key="drift-page", description=title)
+    create_link_artifact(link, link_text=f"Drift report of {short(verdict.model)}", key="drift-page", description=title)

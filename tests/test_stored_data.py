@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters.monitoring.window_log import WatchLog
+from tasks.adapters.monitoring.window_log import WindowLog
 from tasks.adapters.records.answer_log import find_record, read_records
 from tasks.adapters.records.feedback_store import read_feedback
 from tasks.adapters.records.record_place import RecordPlace
@@ -82,7 +82,7 @@ def test_a_rollout_of_then_is_ended_and_the_ledger_goes_on(registry: Registry) -
 def test_the_windows_of_the_monitor_are_read(registry: Registry) -> None:
     pointer = registry.pointer("champion")
     assert pointer is not None
-    (window,) = WatchLog(registry.store, pointer.model).last(5)
+    (window,) = WindowLog(registry.store, pointer.model).last(5)
     assert window.drift.outcome == "CONFIRMED"
     assert [part.cluster.name for part in window.parts] == ["matplotlib, axes"]
 

@@ -30,13 +30,13 @@ from flows.demo.page import Chapter, Quality, Story, write_story
 from flows.demo.sandbox import Sandbox, make_sandbox
 from flows.demo.traffic import Traffic, topic_questions, usual_questions
 from flows.deployments import NIGHTLY, ON_DEMAND, WATCH
-from flows.monitor import read_watch
-from tasks.adapters.monitoring.window_log import WatchLog
+from flows.monitor import read_window_verdict
+from tasks.adapters.monitoring.window_log import WindowLog
 from tasks.adapters.release.rollouts import Deployments
 from tasks.adapters.storage.json_files import read_object
 from tasks.core.digests import short
 from tasks.core.errors import ExternalError, RatchetError
-from tasks.core.monitoring.window_verdict import Watch
+from tasks.core.monitoring.window_verdict import WindowVerdict
 from tasks.monitor.collect import SETTLE_S
 from tasks.runner import find_stage, read_yaml
 from tasks.settings import Settings
@@ -130,7 +130,7 @@ class _Demo:
             if watch.matters:
                 raise TurnedOutOtherwiseError(f"The monitor is alarmed by usual questions: {watch.drift.headline}")
 
-    def new_topic(self, champion: str, usual: list[str], new: list[str], package: str) -> Watch:
+    def new_topic(self, champion: str, usual: list[str], new: list[str], package: str) -> WindowVerdict:
         with self._chapter("A new topic") as chapter:
             chapter.add(
                 f"Every other question is now about {package}, of which the champion has no document, and who asks it "
@@ -147,7 +147,7 @@ class _Demo:
                     return watch
             raise TurnedOutOtherwiseError(f"The monitor has not confirmed that documents of {package} are missing.")
 
-    def event(self, watch: Watch) -> FlowRun:
+    def event(self, watch: WindowVerdict) -> FlowRun:
         with self._chapter("Drift starts a retrain") as chapter:
             deployment = self.client.read_deployment_by_name(f"retrain/{ON_DEMAND}")
             run = self._first_run(deployment.id)
@@ -287,20 +287,20 @@ class _Demo:
         self.traffic.ask(asked, on_answer, until=lambda: False)
         time.sleep(SETTLE_S)  # until the last answers are on disk
 
-    def _look(self, model: str) -> Watch:
+    def _look(self, model: str) -> WindowVerdict:
         """Let the monitor look, as its schedule would, and return what it says."""
-        log = WatchLog(self.sandbox.registry().store, model)
+        log = WindowLog(self.sandbox.registry().store, model)
         before = len(log.numbers())
         deployment = self.client.read_deployment_by_name(f"monitor/{WATCH}")
         self._wait_for(self.client.create_flow_run_from_deployment(deployment.id).id, LOOK_S)
-        found = read_watch(self.sandbox.settings.data)
+        found = read_window_verdict(self.sandbox.settings.data)
         if len(log.numbers()) != before + 1:
             raise TurnedOutOtherwiseError(f"The monitor has not judged a window: {found.drift.headline}")
         return found
 
-    def _watch_page(self, watch: Watch) -> str:
+    def _watch_page(self, watch: WindowVerdict) -> str:
         assert watch.number is not None, "the story looks at the next window alone"
-        return WatchLog(self.sandbox.registry().store, watch.model).page_address(watch.number)
+        return WindowLog(self.sandbox.registry().store, watch.model).page_address(watch.number)
 
     def _first_run(self, deployment: UUID) -> FlowRun:
         found: list[FlowRun] = []

@@ -1,4 +1,4 @@
-"""Collect a window of what one model version answered, as the columns that drift watches.
+"""Collect a window of what one model version answered, as the columns that drift compares.
 
 Reads the records of served answers and the feedback on them (settings say where), and the monitor's history in the
 store; writes `collect`: `window.parquet` and `window.json`. A window begins where the last one ended and is whole when
@@ -22,7 +22,7 @@ from pydantic import Field
 
 from tasks.adapters.storage.files import write_json
 from tasks.core.errors import ConfigError
-from tasks.core.monitoring.served_traffic import is_watched, row_of
+from tasks.core.monitoring.served_traffic import counts_as_traffic, row_of
 from tasks.core.monitoring.traffic_row import TrafficRow
 from tasks.core.records.answer import AnswerRecord
 from tasks.core.release.lineage import BASE
@@ -38,7 +38,7 @@ SETTLE_S = 10.0  # by then an answer is on disk
 
 class Config(StageConfig):
     model: str | None = None
-    """Version to watch: the beginning of its digest, or 'base'; None: the champion, or the base model without one."""
+    """Version to look at: the beginning of its digest, or 'base'; None: the champion, or the base model without one."""
     since: datetime | None = None
     """Begin of a window that is looked at without consequence; None: where the last one ended."""
     until: datetime | None = None
@@ -94,7 +94,7 @@ def run(config: Config, out: Path, *, settings: Settings) -> CollectReport:
     from tasks.adapters.retrieval.embedder import load_embedder
 
     store = open_registry(settings).store
-    model = watched_model(store, config.model)
+    model = monitored_model(store, config.model)
     since, until = window_times(store, model, config)
     drawn = _draw(model, since, until, config, settings)
     rows = _rows(drawn.rows, since, settings)
@@ -112,8 +112,8 @@ def run(config: Config, out: Path, *, settings: Settings) -> CollectReport:
     return report
 
 
-def watched_model(store: "Store", wanted: str | None) -> str:
-    """Return the digest of the version to watch, or "base". Raises ConfigError for an unknown or ambiguous one."""
+def monitored_model(store: "Store", wanted: str | None) -> str:
+    """Return the digest of the version to look at, or "base". Raises ConfigError for an unknown or ambiguous one."""
     from tasks.adapters.release.registry import Registry
 
     registry = Registry(store)
@@ -130,7 +130,7 @@ def watched_model(store: "Store", wanted: str | None) -> str:
 
 def window_times(store: "Store", model: str, config: Config) -> tuple[datetime, datetime]:
     """Return begin and end of the window. Raises ConfigError for an end before the begin."""
-    from tasks.adapters.monitoring.window_log import WatchLog
+    from tasks.adapters.monitoring.window_log import WindowLog
 
     until = _aware(config.until) if config.until else _now() - timedelta(seconds=SETTLE_S)
     if config.since is not None:
@@ -138,7 +138,7 @@ def window_times(store: "Store", model: str, config: Config) -> tuple[datetime, 
         if since >= until:
             raise ConfigError(f"monitor.collect: the window ends at {until} before it begins at {since}: correct them.")
         return since, until
-    last = WatchLog(store, model).last(1)
+    last = WindowLog(store, model).last(1)
     begin = datetime.fromisoformat(last[0].until) if last else until - timedelta(hours=config.first_hours)
     return min(max(begin, until - timedelta(hours=config.most_hours)), until), until
 
@@ -146,7 +146,7 @@ def window_times(store: "Store", model: str, config: Config) -> tuple[datetime, 
 def _draw(model: str, since: datetime, until: datetime, config: Config, settings: Settings) -> Drawn:
     drawn = Drawn(config.max_rows, random.Random(config.seed))
     for answer in _answers(since, until, settings):
-        if answer.model == model and is_watched(answer):
+        if answer.model == model and counts_as_traffic(answer):
             drawn.take(answer)
         else:
             drawn.left_out += 1

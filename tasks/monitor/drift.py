@@ -29,14 +29,21 @@ from tasks.core.monitoring.drift_tests import vectors
 from tasks.core.monitoring.drift_verdict import DriftVerdict, Outcome
 from tasks.core.monitoring.triage import Rows, triage
 from tasks.core.monitoring.triage_config import TriageConfig
-from tasks.core.monitoring.window_verdict import ComparedWith, Offer, Part, Severity, Watch, quality_of
+from tasks.core.monitoring.window_verdict import (
+    ComparedWith,
+    DriftedSegment,
+    Offer,
+    Severity,
+    WindowVerdict,
+    quality_of,
+)
 from tasks.core.release.lineage import BASE
 from tasks.core.stage import Report
 from tasks.core.statistics.two_sample import Floats
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
-    from tasks.adapters.monitoring.window_log import WatchLog
+    from tasks.adapters.monitoring.window_log import WindowLog
     from tasks.adapters.release.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -95,7 +102,7 @@ class Place:
     """Where the monitor of one version reads and remembers."""
 
     registry: "Registry"
-    log: "WatchLog"
+    log: "WindowLog"
     settings: Settings
     folder: Path
     """For files that are only passing through."""
@@ -105,19 +112,19 @@ class Place:
 def run(config: Config, collect: Path, out: Path, *, settings: Settings) -> DriftReport:
     from tasks.adapters.monitoring.drift_page import Picture, render
     from tasks.adapters.monitoring.traffic_table import embedder_of, read_traffic
-    from tasks.adapters.monitoring.window_log import WatchLog
+    from tasks.adapters.monitoring.window_log import WindowLog
     from tasks.adapters.release.registry import Registry, open_registry
     from tasks.adapters.storage.json_files import read_object
 
     facts = read_object(collect / FACTS)
     store, model = open_registry(settings).store, str(facts["model"])
     with tempfile.TemporaryDirectory(prefix="ratchet-drift-") as folder:
-        place = Place(Registry(store), WatchLog(store, model), settings, Path(folder), model)
+        place = Place(Registry(store), WindowLog(store, model), settings, Path(folder), model)
         window = read_traffic(collect / WINDOW)
         basis = _basis(config, place, embedder_of(collect / WINDOW))
         verdict = decide(basis.reference, window, config, _history(config, place, facts), basis.apart)
         parts = _parts(config, place, basis, window, verdict)
-        watch = Watch(
+        window_verdict = WindowVerdict(
             model=model,
             since=facts["since"],
             until=facts["until"],
@@ -128,11 +135,11 @@ def run(config: Config, collect: Path, out: Path, *, settings: Settings) -> Drif
             parts=parts,
             drifted=_answers(parts, window),
         )
-        page = render(watch, Picture(basis.reference, window, basis.apart, config.examples))
-        report = _report(watch)
-        _write(out, watch, page, report)
-        if watch.number is not None:
-            _remember(config, place, watch, page, collect / WINDOW, basis, window)
+        page = render(window_verdict, Picture(basis.reference, window, basis.apart, config.examples))
+        report = _report(window_verdict)
+        _write(out, window_verdict, page, report)
+        if window_verdict.number is not None:
+            _remember(config, place, window_verdict, page, collect / WINDOW, basis, window)
     return report
 
 
@@ -152,7 +159,7 @@ def _history(config: Config, place: Place, facts: Mapping[str, object]) -> list[
     """Return the verdicts on the windows before; a look at given times stands alone."""
     if not facts["is_next"]:
         return []
-    return [watch.drift for watch in place.log.last(max(config.confirmations, 1))]
+    return [window_verdict.drift for window_verdict in place.log.last(max(config.confirmations, 1))]
 
 
 def _number(place: Place, facts: Mapping[str, object]) -> int | None:
@@ -161,7 +168,9 @@ def _number(place: Place, facts: Mapping[str, object]) -> int | None:
     return max(place.log.numbers(), default=0) + 1
 
 
-def _parts(config: Config, place: Place, basis: Basis, window: pl.DataFrame, verdict: DriftVerdict) -> list[Part]:
+def _parts(
+    config: Config, place: Place, basis: Basis, window: pl.DataFrame, verdict: DriftVerdict
+) -> list[DriftedSegment]:
     """Return the drifted parts of a window that is at least suspected."""
     from tasks.adapters.monitoring.document_terms import indexed_terms
 
@@ -174,7 +183,7 @@ def _parts(config: Config, place: Place, basis: Basis, window: pl.DataFrame, ver
     clusters = triage(reference, rows, known, config.triage)
     wanted = [found for found in clusters if found.advice == "add_documents"]
     offered = _offered(config, place.settings) if wanted else []
-    return [Part(cluster=found, offers=_holding(found.missing_terms, offered)) for found in clusters]
+    return [DriftedSegment(cluster=found, offers=_holding(found.missing_terms, offered)) for found in clusters]
 
 
 def _rows(window: pl.DataFrame) -> Rows:
@@ -203,20 +212,29 @@ def _holding(missing: list[str], offered: list[tuple[Offer, set[str]]]) -> list[
     return [offer for offer, terms in offered if missing and 2 * sum(term in terms for term in missing) >= len(missing)]
 
 
-def _answers(parts: list[Part], window: pl.DataFrame) -> list[str]:
+def _answers(parts: list[DriftedSegment], window: pl.DataFrame) -> list[str]:
     """Return the ids of the answers in the parts."""
     rows = [row for part in parts for row in part.cluster.rows]
     return window["answer_id"].gather(rows).to_list() if rows else []
 
 
-def _write(out: Path, watch: Watch, page: str, report: DriftReport) -> None:
-    write_json(out / VERDICT, {**watch.model_dump(mode="json"), "severity": report.severity, "matters": watch.matters})
-    write_json(out / DRIFTED, watch.drifted)
+def _write(out: Path, window_verdict: WindowVerdict, page: str, report: DriftReport) -> None:
+    write_json(
+        out / VERDICT,
+        {**window_verdict.model_dump(mode="json"), "severity": report.severity, "matters": window_verdict.matters},
+    )
+    write_json(out / DRIFTED, window_verdict.drifted)
     write_text(out / PAGE, page)
 
 
 def _remember(
-    config: Config, place: Place, watch: Watch, page: str, window_file: Path, basis: Basis, window: pl.DataFrame
+    config: Config,
+    place: Place,
+    window_verdict: WindowVerdict,
+    page: str,
+    window_file: Path,
+    basis: Basis,
+    window: pl.DataFrame,
 ) -> None:
     """Keep the window: last of all its verdict, so that a run killed before is simply done again."""
     from tasks.adapters.monitoring.evidently_report import keep_report
@@ -227,12 +245,12 @@ def _remember(
             place.settings.home / WORKSPACE,
             _before(basis, columns),
             window.select(columns),
-            at=datetime.fromisoformat(watch.until),
-            name=f"{short(place.model)}, window {watch.number}",
-            tags=[watch.drift.outcome, short(place.model)],
+            at=datetime.fromisoformat(window_verdict.until),
+            name=f"{short(place.model)}, window {window_verdict.number}",
+            tags=[window_verdict.drift.outcome, short(place.model)],
         )
     place.log.keep_served(window_file)
-    place.log.append(watch, page)
+    place.log.append(window_verdict, page)
 
 
 def _before(basis: Basis, columns: list[str]) -> pl.DataFrame:
@@ -241,24 +259,24 @@ def _before(basis: Basis, columns: list[str]) -> pl.DataFrame:
     return pl.concat(parts, how="horizontal_extend")
 
 
-def _report(watch: Watch) -> DriftReport:
+def _report(window_verdict: WindowVerdict) -> DriftReport:
     by_state: dict[str, list[str]] = {"suspected": [], "confirmed": [], "unmeasured": [], "steady": []}
-    for found in watch.drift.findings:
+    for found in window_verdict.drift.findings:
         by_state[found.state].append(found.column if found.aspect == "values" else f"{found.column} missing")
     return DriftReport(
-        outcome=watch.drift.outcome,
-        severity=watch.severity,
-        model=watch.model,
-        window=watch.number,
-        rows=watch.drift.rows[1],
-        reference_rows=watch.drift.rows[0],
-        compared_with=watch.compared_with,
+        outcome=window_verdict.drift.outcome,
+        severity=window_verdict.severity,
+        model=window_verdict.model,
+        window=window_verdict.number,
+        rows=window_verdict.drift.rows[1],
+        reference_rows=window_verdict.drift.rows[0],
+        compared_with=window_verdict.compared_with,
         suspected=by_state["suspected"],
         confirmed=by_state["confirmed"],
         unmeasured=by_state["unmeasured"],
-        parts=len(watch.parts),
-        drifted=len(watch.drifted),
-        quality=watch.quality.now,
-        quality_before=watch.quality.before,
-        quality_fell=watch.quality.has_fallen,
+        parts=len(window_verdict.parts),
+        drifted=len(window_verdict.drifted),
+        quality=window_verdict.quality.now,
+        quality_before=window_verdict.quality.before,
+        quality_fell=window_verdict.quality.has_fallen,
     )

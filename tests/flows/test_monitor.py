@@ -12,7 +12,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
 from tasks.adapters.monitoring.traffic_table import write_traffic
-from tasks.adapters.monitoring.window_log import WatchLog
+from tasks.adapters.monitoring.window_log import WindowLog
 from tasks.adapters.records.journal import Journal, line_of
 from tasks.adapters.records.record_place import open_records
 from tasks.adapters.retrieval.embedder import load_embedder
@@ -67,7 +67,7 @@ def settings(workdir: Path, repository: Path, hook: Hook, monkeypatch: pytest.Mo
     rows = [row_of(answer, None) for answer in answers(USUAL, 300, 1, good=0.95)]
     embedder = load_embedder()
     write_traffic(workdir / "served.parquet", rows, embedder.embed([row["question"] for row in rows]), embedder.digest)
-    WatchLog(open_store(settings.store_url), "base").keep_served(workdir / "served.parquet")
+    WindowLog(open_store(settings.store_url), "base").keep_served(workdir / "served.parquet")
     serve(settings, 2)
     return settings
 
@@ -81,7 +81,7 @@ def serve(settings: Settings, seed: int, last: datetime | None = None) -> None:
 
 
 def test_a_new_topic_is_said_at_once_and_sent_when_the_next_window_has_it_too(settings: Settings, hook: Hook) -> None:
-    log = WatchLog(open_store(settings.store_url), "base")
+    log = WindowLog(open_store(settings.store_url), "base")
     with prefect_test_harness(server_startup_timeout=120):
         from flows.monitor import monitor
 

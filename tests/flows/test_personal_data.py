@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from tasks.adapters.monitoring.traffic_table import write_traffic
-from tasks.adapters.monitoring.window_log import WatchLog
+from tasks.adapters.monitoring.window_log import WindowLog
 from tasks.adapters.retrieval.embedder import load_embedder
 from tasks.adapters.retrieval.index import write_index
 from tasks.adapters.storage.object_store import open_store
@@ -95,7 +95,7 @@ def checkout(tmp_path: Path, upstream: str, hook: Hook, repository: Path) -> Che
     write_index(root / "data/index", passages, {"d1": "json"}, vectors, embedder=("all-minilm-l6-v2", embedder.digest))
     rows = [row_of(answer(f"before-{n}", USUAL[n % len(USUAL)], retrieval_scores=[0.6]), None) for n in range(150)]
     write_traffic(tmp_path / "served.parquet", rows, embedder.embed([row["question"] for row in rows]), embedder.digest)
-    WatchLog(open_store(str(root / ".ratchet/store")), "base").keep_served(tmp_path / "served.parquet")
+    WindowLog(open_store(str(root / ".ratchet/store")), "base").keep_served(tmp_path / "served.parquet")
     environment = {
         "PYTHONPATH": str(repository),
         "PREFECT_HOME": str(root / ".ratchet" / "prefect-client"),

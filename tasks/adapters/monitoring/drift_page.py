@@ -14,7 +14,7 @@ from tasks.adapters.html_page import render_page
 from tasks.adapters.monitoring.drift_pictures import categories, numbers, question_map
 from tasks.core.digests import short
 from tasks.core.monitoring.drift_verdict import ColumnFinding
-from tasks.core.monitoring.window_verdict import Part, Watch
+from tasks.core.monitoring.window_verdict import DriftedSegment, WindowVerdict
 from tasks.core.wording import label, points
 
 TEMPLATE = Path(__file__).with_name("drift_page.html.j2")
@@ -51,35 +51,37 @@ class Picture:
     examples: int
 
 
-def render(watch: Watch, picture: Picture) -> str:
+def render(verdict: WindowVerdict, picture: Picture) -> str:
     """Return the page."""
-    drifted = [row for part in watch.parts for row in part.cluster.rows]
+    drifted = [row for part in verdict.parts for row in part.cluster.rows]
     return render_page(
         TEMPLATE,
-        watch=watch,
-        model=short(watch.model),
-        announcement=ANNOUNCEMENTS[watch.drift.outcome],
-        colours=COLOURS[watch.drift.outcome],
-        comparison=COMPARISONS[watch.compared_with],
-        nothing="Nothing." if watch.drift.outcome in ("NONE", "TOO_FEW_ROWS") else "No part of the window stands out.",
-        parts=[_part(part, picture) for part in watch.parts],
-        rows=list(_rows(watch, picture)),
+        verdict=verdict,
+        model=short(verdict.model),
+        announcement=ANNOUNCEMENTS[verdict.drift.outcome],
+        colours=COLOURS[verdict.drift.outcome],
+        comparison=COMPARISONS[verdict.compared_with],
+        nothing="Nothing."
+        if verdict.drift.outcome in ("NONE", "TOO_FEW_ROWS")
+        else "No part of the window stands out.",
+        parts=[_part(part, picture) for part in verdict.parts],
+        rows=list(_rows(verdict, picture)),
         map=question_map(picture.reference[EMBEDDING], picture.window[EMBEDDING], drifted),
         points=points,
     )
 
 
-def _part(part: Part, picture: Picture) -> dict[str, object]:
+def _part(part: DriftedSegment, picture: Picture) -> dict[str, object]:
     rows = picture.window[part.cluster.rows].select("question", "answer")
     some = rows.unique("question", keep="first", maintain_order=True).head(picture.examples)
     examples = [{"question": _cut(question), "answer": _cut(answer)} for question, answer in some.iter_rows()]
     return {"cluster": part.cluster, "recommendation": part.recommendation, "examples": examples}
 
 
-def _rows(watch: Watch, picture: Picture) -> Iterator[dict[str, object]]:
+def _rows(verdict: WindowVerdict, picture: Picture) -> Iterator[dict[str, object]]:
     """Yield a row a column: its tests in words, its picture, its worst state."""
     by_column: dict[str, list[ColumnFinding]] = {}
-    for found in watch.drift.findings:
+    for found in verdict.drift.findings:
         by_column.setdefault(found.column, []).append(found)
     for name, findings in by_column.items():
         yield {

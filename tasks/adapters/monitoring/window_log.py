@@ -11,12 +11,12 @@ from pydantic import ValidationError
 
 from tasks.adapters.storage.object_store import FolderStore, Store
 from tasks.core.errors import DataError, ExternalError
-from tasks.core.monitoring.window_verdict import Watch
+from tasks.core.monitoring.window_verdict import WindowVerdict
 
 VERDICT, PAGE = ".json", ".html"
 
 
-class WatchLog:
+class WindowLog:
     """The windows of one model version."""
 
     def __init__(self, store: Store, model: str) -> None:
@@ -27,26 +27,26 @@ class WatchLog:
         stems = (key.removeprefix(self._prefix).removesuffix(VERDICT) for key in self._store.list(self._prefix))
         return sorted(int(stem) for stem in stems if stem.isdecimal())
 
-    def last(self, most: int) -> list[Watch]:
+    def last(self, most: int) -> list[WindowVerdict]:
         """Return the newest `most` verdicts, the latest last."""
         return [self.read(number) for number in self.numbers()[-most:]]
 
-    def read(self, number: int) -> Watch:
+    def read(self, number: int) -> WindowVerdict:
         """Return a window's verdict. Raises DataError where it is damaged."""
         key = self._key(number, VERDICT)
         try:
-            return Watch.model_validate_json(self._store.get(key) or b"")
+            return WindowVerdict.model_validate_json(self._store.get(key) or b"")
         except ValidationError:
             raise DataError(
                 f"{self._store.address}/{key} is damaged: restore it from a backup, or delete it."
             ) from None
 
-    def append(self, watch: Watch, page: str) -> None:
+    def append(self, verdict: WindowVerdict, page: str) -> None:
         """Keep the verdict and its page. Raises ExternalError where another monitor kept that window first."""
-        assert watch.number is not None
-        self._store.put_if_absent(self._key(watch.number, PAGE), page.encode("utf-8"))
-        data = watch.model_dump_json().encode("utf-8")
-        if not self._store.put_if_absent(self._key(watch.number, VERDICT), data):
+        assert verdict.number is not None
+        self._store.put_if_absent(self._key(verdict.number, PAGE), page.encode("utf-8"))
+        data = verdict.model_dump_json().encode("utf-8")
+        if not self._store.put_if_absent(self._key(verdict.number, VERDICT), data):
             raise ExternalError("Another monitor has judged this window meanwhile: let one alone watch a store.")
 
     def page_address(self, number: int) -> str:

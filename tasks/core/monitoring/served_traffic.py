@@ -1,4 +1,4 @@
-"""What drift watches of a served answer: from its record, and from what people said about it.
+"""The row of traffic that a served answer becomes: from its record, and from what people said about it.
 
 Their word overrides the quality. Pure. Caveat: an answer that failed is a bad one, whosever fault it was.
 """
@@ -9,7 +9,7 @@ from tasks.core.records.answer import AnswerRecord
 from tasks.core.records.schema import Feedback
 
 
-def is_watched(answer: AnswerRecord) -> bool:
+def counts_as_traffic(answer: AnswerRecord) -> bool:
     """Return whether an answer tells about the model: it was shown, computed, and not abandoned by who asked."""
     return answer.shadow_of is None and not answer.cached and answer.status != "cancelled"
 

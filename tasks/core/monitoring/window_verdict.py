@@ -38,7 +38,7 @@ class Offer(BaseModel):
         return ", ".join([*self.packages, *self.paths])
 
 
-class Part(BaseModel):
+class DriftedSegment(BaseModel):
     """A drifted part of the window, and what would help."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,7 +70,7 @@ class Quality(BaseModel):
     """The change is confirmed, and it is a fall."""
 
 
-class Watch(BaseModel):
+class WindowVerdict(BaseModel):
     """The verdict on one window of one model version."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -83,7 +83,7 @@ class Watch(BaseModel):
     compared_with: ComparedWith
     drift: DriftVerdict
     quality: Quality
-    parts: list[Part]
+    parts: list[DriftedSegment]
     drifted: list[str] = []
     """Ids of the answers in these parts."""
 
@@ -92,12 +92,12 @@ class Watch(BaseModel):
         return self.drift.outcome == "CONFIRMED"
 
     @property
-    def asks_for_work(self) -> bool:
+    def needs_work(self) -> bool:
         return any(part.cluster.advice in WORK for part in self.parts)
 
     @property
     def severity(self) -> Severity:
-        if self.matters and (self.quality.has_fallen or self.asks_for_work):
+        if self.matters and (self.quality.has_fallen or self.needs_work):
             return "high"
         by_outcome: dict[str, Severity] = {"CONFIRMED": "medium", "SUSPECTED": "low"}
         return by_outcome.get(self.drift.outcome, "none")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from getpass import getuser
 from pathlib import Path
 
-from tasks.adapters.monitoring.window_log import WatchLog
+from tasks.adapters.monitoring.window_log import WindowLog
 from tasks.adapters.records.answer_log import find_record, read_hours
 from tasks.adapters.records.feedback_store import FeedbackStore, open_feedback, read_feedback
 from tasks.adapters.records.record_place import open_records
@@ -49,7 +49,7 @@ class Review:
     def _last_drifted(self) -> frozenset[str]:
         store = open_registry(self.settings).store
         pointer = Registry(store).pointer("champion")
-        verdicts = WatchLog(store, pointer.model if pointer else BASE).last(1)
+        verdicts = WindowLog(store, pointer.model if pointer else BASE).last(1)
         return frozenset(verdicts[0].drifted if verdicts else ())
 
     def item(self, answer_id: str) -> ReviewItem:

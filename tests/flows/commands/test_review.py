@@ -11,13 +11,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from flows.cli import app
-from tasks.adapters.monitoring.window_log import WatchLog
+from tasks.adapters.monitoring.window_log import WindowLog
 from tasks.adapters.records.feedback_store import FeedbackStore, read_feedback
 from tasks.adapters.records.record_place import open_records
 from tasks.adapters.storage.object_store import open_store
 from tasks.core.feedback.rules import Opinion
 from tasks.core.monitoring.drift_verdict import DriftVerdict
-from tasks.core.monitoring.window_verdict import Quality, Watch
+from tasks.core.monitoring.window_verdict import Quality, WindowVerdict
 from tasks.core.release.lineage import BASE
 from tasks.curate import ingest as ingest_stage
 from tasks.serving.records.recording import Recorder
@@ -147,11 +147,11 @@ def test_the_last_verdict_says_which_answers_have_drifted(served: Served, workdi
 def said_to_have_drifted(settings: Settings, number: int, *answer_ids: str) -> None:
     """Keep the verdict that the monitor gives on the base model where these answers have drifted."""
     verdict = DriftVerdict(outcome="SUSPECTED", headline="", reasons=[], rows=(300, 300), findings=[])
-    watch = Watch(
+    watch = WindowVerdict(
         model=BASE, since=AT, until=AT, number=number, compared_with="served", drift=verdict, parts=[],
         quality=Quality(before=None, now=None, has_fallen=False), drifted=list(answer_ids),
     )  # fmt: skip
-    WatchLog(open_store(settings.store_url), BASE).append(watch, "page")
+    WindowLog(open_store(settings.store_url), BASE).append(watch, "page")
 
 
 def test_one_answer_is_labelled_without_questions(served: Served) -> None:

@@ -119,7 +119,7 @@ def traffic(settings: Settings, tmp_path: Path, embedder: Embedder, monkeypatch:
     """A checkout at noon whose version MODEL is watched."""
     monkeypatch.setattr("tasks.adapters.retrieval.embedder.load_embedder", lambda *_: embedder)
     places = {"records_url": str(tmp_path / "records"), "feedback_url": str(tmp_path / "feedback")}
-    monkeypatch.setattr(collect_stage, "watched_model", lambda *_: MODEL)
+    monkeypatch.setattr(collect_stage, "monitored_model", lambda *_: MODEL)
     clock(monkeypatch, NOW)
     return Traffic(settings.model_copy(update=places), embedder)
 

@@ -5,14 +5,14 @@ import polars as pl
 import pytest
 
 from tasks.adapters.monitoring.traffic_table import TRAFFIC_SCHEMA, read_traffic
-from tasks.adapters.monitoring.window_log import WatchLog
+from tasks.adapters.monitoring.window_log import WindowLog
 from tasks.adapters.storage.object_store import open_store
 from tasks.core.errors import ConfigError
 from tasks.core.monitoring.drift_verdict import DriftVerdict
-from tasks.core.monitoring.window_verdict import Quality, Watch
+from tasks.core.monitoring.window_verdict import Quality, WindowVerdict
 from tasks.core.records.schema import Feedback
 from tasks.core.release.lineage import BASE
-from tasks.monitor.collect import watched_model
+from tasks.monitor.collect import monitored_model
 from tests.tasks.answers import answer
 from tests.tasks.monitor.conftest import MODEL, NOW, USUAL, Traffic, clock, served
 
@@ -146,21 +146,21 @@ def test_vectors_of_another_embedder_are_taken_away(traffic: Traffic) -> None:
 
 def test_the_version_to_watch_is_the_champion_or_one_that_is_named(settings) -> None:
     store = open_store(settings.store_url)
-    assert watched_model(store, None) == BASE
+    assert monitored_model(store, None) == BASE
     for digest in ("abc1", "abd2"):
         store.put_if_absent(f"models/{digest}/manifest.json", b"{}")
-    assert watched_model(store, "abc") == "abc1"
+    assert monitored_model(store, "abc") == "abc1"
     for unclear in ("ab", "x", ""):
         with pytest.raises(ConfigError, match="versions of"):
-            watched_model(store, unclear)
+            monitored_model(store, unclear)
 
 
 def remember(traffic: Traffic, until: str) -> None:
     verdict = DriftVerdict(outcome="NONE", headline="", reasons=[], rows=(100, 100), findings=[])
-    log = WatchLog(open_store(traffic.settings.store_url), MODEL)
+    log = WindowLog(open_store(traffic.settings.store_url), MODEL)
     quality = Quality(before=None, now=None, has_fallen=False)
     log.append(
-        Watch(
+        WindowVerdict(
             model=MODEL, since=until, until=until, number=1, compared_with="served", drift=verdict, quality=quality,
             parts=[],
         ),

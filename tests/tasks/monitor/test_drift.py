@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters.monitoring.window_log import WatchLog
+from tasks.adapters.monitoring.window_log import WindowLog
 from tasks.adapters.storage.object_store import open_store
 from tasks.core.errors import ExternalError
-from tasks.core.monitoring.window_verdict import Watch
+from tasks.core.monitoring.window_verdict import WindowVerdict
 from tasks.monitor import drift as drift_stage
 from tests.browser import chromium, is_too_wide, local_page
 from tests.tasks.monitor.conftest import MODEL, NEW, NOW, USUAL, Traffic, clock, served
@@ -68,14 +68,14 @@ def test_a_new_topic_is_suspected_then_confirmed_and_its_part_says_what_is_missi
     assert (second.outcome, second.severity, second.quality_fell) == ("CONFIRMED", "high", True)
     assert "question_embedding" in second.confirmed
     assert second.quality < second.quality_before - 0.1
-    found = Watch.model_validate({k: v for k, v in verdict(traffic).items() if k in Watch.model_fields})
+    found = WindowVerdict.model_validate({k: v for k, v in verdict(traffic).items() if k in WindowVerdict.model_fields})
     part = found.parts[0]
     assert part.cluster.advice == "add_documents"
     assert "scipy" in part.cluster.terms
     assert found.wanted().model_dump() == {"packages": [], "paths": offers[1]["paths"]}
     ids = json.loads((traffic.settings.data / "drift/drifted.json").read_text())
     assert second.drifted == len(ids) > 30
-    (kept,) = WatchLog(open_store(traffic.settings.store_url), MODEL).last(1)
+    (kept,) = WindowLog(open_store(traffic.settings.store_url), MODEL).last(1)
     assert kept.drifted == ids, "whoever reviews finds them in the store"
     assert sum(name.startswith("1002-") for name in ids) >= 0.9 * len(ids)
 
@@ -134,7 +134,7 @@ def test_a_window_with_too_few_rows_decides_nothing_and_is_not_kept(
     traffic.refer(served(USUAL, 300, 0, NOW))
     report = look(traffic, monkeypatch, 1, lambda now: served(USUAL, 40, 1, now))
     assert (report.outcome, report.window, report.severity) == ("TOO_FEW_ROWS", None, "none")
-    assert WatchLog(open_store(traffic.settings.store_url), MODEL).numbers() == []
+    assert WindowLog(open_store(traffic.settings.store_url), MODEL).numbers() == []
 
 
 def test_a_look_at_given_times_is_not_kept_and_confirms_nothing(
@@ -145,7 +145,7 @@ def test_a_look_at_given_times_is_not_kept_and_confirms_nothing(
     traffic.collect(since=NOW, until=NOW + timedelta(hours=1))
     report = traffic.drift()
     assert (report.outcome, report.window) == ("SUSPECTED", None)
-    assert WatchLog(open_store(traffic.settings.store_url), MODEL).numbers() == [1]
+    assert WindowLog(open_store(traffic.settings.store_url), MODEL).numbers() == [1]
 
 
 def test_without_a_reference_the_first_served_answers_are_one(

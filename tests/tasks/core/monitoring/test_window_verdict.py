@@ -5,7 +5,7 @@ from tasks.core.monitoring.drift_verdict import ColumnFinding, DriftVerdict, Out
 from tasks.core.monitoring.signal_gaps import Gap
 from tasks.core.monitoring.triage import Cluster
 from tasks.core.monitoring.triage_advice import Advice
-from tasks.core.monitoring.window_verdict import Offer, Part, Quality, Watch, quality_of
+from tasks.core.monitoring.window_verdict import DriftedSegment, Offer, Quality, WindowVerdict, quality_of
 
 UNMEASURED = Gap(cluster=None, rest=None, difference=None, low=None, high=None, measured=(0, 0))
 
@@ -29,16 +29,16 @@ def verdict(outcome: Outcome, quality: State = "steady") -> DriftVerdict:
     )
 
 
-def watch(outcome: Outcome, *parts: Part, has_fallen: bool = False) -> Watch:
+def watch(outcome: Outcome, *parts: DriftedSegment, has_fallen: bool = False) -> WindowVerdict:
     quality = Quality(before=0.9, now=0.6, has_fallen=has_fallen)
-    return Watch(
+    return WindowVerdict(
         model="m", since="s", until="u", number=1, compared_with="served", drift=verdict(outcome), quality=quality,
         parts=list(parts),
     )  # fmt: skip
 
 
-def part(advice: Advice, *offers: Offer, **changes: object) -> Part:
-    return Part(cluster=cluster(advice, **changes), offers=list(offers))
+def part(advice: Advice, *offers: Offer, **changes: object) -> DriftedSegment:
+    return DriftedSegment(cluster=cluster(advice, **changes), offers=list(offers))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def part(advice: Advice, *offers: Offer, **changes: object) -> Part:
     ],
 )
 def test_drift_matters_when_it_is_confirmed_and_most_where_a_part_asks_for_work(
-    seen: Watch, matters: bool, severity: str
+    seen: WindowVerdict, matters: bool, severity: str
 ) -> None:
     assert (seen.matters, seen.severity) == (matters, severity)
 

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.adapters.monitoring.window_log import WatchLog
+from tasks.adapters.monitoring.window_log import WindowLog
 from tasks.adapters.storage.object_store import open_store
 from tasks.core.monitoring.drift_verdict import DriftVerdict
-from tasks.core.monitoring.window_verdict import Quality, Watch
+from tasks.core.monitoring.window_verdict import Quality, WindowVerdict
 from tasks.core.release.lineage import BASE
 from tasks.serving.access.sessions import COOKIE
 
@@ -108,11 +108,11 @@ def test_answers_of_a_drifted_topic_are_on_the_review_page(house: Any) -> None:
     usual, drifted = house.ask("What is the default?"), house.ask("How does colorsys convert?")
     assert house.recorder.flush()
     verdict = DriftVerdict(outcome="SUSPECTED", headline="", reasons=[], rows=(300, 300), findings=[])
-    watch = Watch(
+    watch = WindowVerdict(
         model=BASE, since="", until="", number=1, compared_with="served", drift=verdict, parts=[],
         quality=Quality(before=None, now=None, has_fallen=False), drifted=[drifted],
     )  # fmt: skip
-    WatchLog(open_store(house.settings.store_url), BASE).append(watch, "page")
+    WindowLog(open_store(house.settings.store_url), BASE).append(watch, "page")
     page = house.live.get("/review", house.live.admin).text
     assert f'value="{drifted}"' in page
     assert "Its topic has drifted." in page
