@@ -39,7 +39,7 @@ def usual_questions(registry: Registry, champion: str) -> list[str]:
 
 def topic_questions(package: str) -> dict[str, str]:
     """Return questions about an installed package, and for each the answer that its documentation gives."""
-    from tasks.adapters.sources.python_reference import Limits, read_reference
+    from tasks.adapters.sources.python_docs.documented_objects import Limits, read_reference
     from tasks.core.questions.generate import ask
 
     source = PackageReference(kind="package_reference", packages=[package])

@@ -145,7 +145,7 @@ class Material:
 
 def material() -> Material:
     """Return the documentation of some modules and generated questions about it."""
-    from tasks.adapters.sources.python_reference import Limits, read_reference
+    from tasks.adapters.sources.python_docs.documented_objects import Limits, read_reference
     from tasks.core.questions.generate import ask
     from tasks.core.retrieval.passages import cut
 

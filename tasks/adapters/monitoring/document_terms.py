@@ -39,8 +39,8 @@ def offered_terms(offer: Offer, endpoint_url: str | None) -> set[str]:
 
 
 def _package_texts(packages: list[str]) -> list[str]:
-    from tasks.adapters.sources.installed import package_edition
-    from tasks.adapters.sources.python_reference import Limits, read_reference
+    from tasks.adapters.sources.python_docs.documented_objects import Limits, read_reference
+    from tasks.adapters.sources.python_docs.installed import package_edition
 
     if not packages:
         return []

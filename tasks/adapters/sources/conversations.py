@@ -6,7 +6,7 @@ text, which becomes a document). Without either nothing is known about the evide
 
 from collections.abc import Iterable, Mapping
 
-from tasks.adapters.sources.documents import SOURCE, Terms, each_record
+from tasks.adapters.sources.documents import SOURCE, SourceTerms, each_record
 from tasks.adapters.sources.raw_zone import ConversationRow, DocumentRow, Place, RawZone
 from tasks.adapters.sources.source_file import SourceFile
 from tasks.adapters.system.progress import Progress
@@ -17,7 +17,9 @@ from tasks.core.sources.docstrings import flatten
 KIND = "free"
 
 
-def read_conversations(files: Iterable[SourceFile], zone: RawZone, terms: Terms, known: Mapping[str, str]) -> None:
+def read_conversations(
+    files: Iterable[SourceFile], zone: RawZone, terms: SourceTerms, known: Mapping[str, str]
+) -> None:
     """Add every conversation of `files` to the raw zone; `known` gives the id of each document by its names."""
     files = list(files)
     progress = Progress("ingest conversations", len(files))
@@ -35,7 +37,7 @@ def messages_key(turns: Iterable[Mapping[str, str]]) -> str:
 class _Reader:
     """Conversations of one file."""
 
-    def __init__(self, file: SourceFile, zone: RawZone, terms: Terms, known: Mapping[str, str]) -> None:
+    def __init__(self, file: SourceFile, zone: RawZone, terms: SourceTerms, known: Mapping[str, str]) -> None:
         self._file, self._zone, self._known = file, zone, known
         self._licence, self._seen_at = terms.licence, file.seen_at
         self._names: set[str] = set()

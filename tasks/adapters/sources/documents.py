@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import orjson
 import pyarrow as pa
@@ -31,14 +31,14 @@ OnRecord = Callable[[object, Place, object], None]
 
 
 @dataclass(frozen=True)
-class Terms:
+class SourceTerms:
     """What holds for every record of a source."""
 
     licence: str
     max_record_bytes: int
 
 
-def read_documents(files: Iterable[SourceFile], zone: RawZone, terms: Terms) -> dict[str, str]:
+def read_documents(files: Iterable[SourceFile], zone: RawZone, terms: SourceTerms) -> dict[str, str]:
     """Add every document of `files` to the raw zone and return the id of each by the names a conversation may use."""
     known: dict[str, str] = {}
     files = list(files)
@@ -108,7 +108,7 @@ def _rows(stream: BinaryIO) -> Iterator[tuple[int, dict[str, object]]]:
                 yield number, row
 
 
-def _read_file(file: SourceFile, zone: RawZone, terms: Terms, known: dict[str, str]) -> None:
+def _read_file(file: SourceFile, zone: RawZone, terms: SourceTerms, known: dict[str, str]) -> None:
     place = Place(file.place)
     with file.open() as stream:
         data = stream.read(terms.max_record_bytes + 1)
@@ -143,7 +143,7 @@ def _read_file(file: SourceFile, zone: RawZone, terms: Terms, known: dict[str, s
 class _RecordReader:
     """Documents of one JSONL or Parquet file."""
 
-    def __init__(self, file: SourceFile, zone: RawZone, terms: Terms, known: dict[str, str]) -> None:
+    def __init__(self, file: SourceFile, zone: RawZone, terms: SourceTerms, known: dict[str, str]) -> None:
         self._file, self._zone, self._known = file, zone, known
         self._licence, self._seen_at = terms.licence, file.seen_at
         self._names: set[str] = set()
@@ -154,26 +154,31 @@ class _RecordReader:
         if fault is not None or not isinstance(record, Mapping):
             self._zone.refuse(place, fault or "not an object", raw)
             return
-        text, name = record["text"], str(record.get("id") or "")
+        name = str(record.get("id") or "")
         if name and name in self._names:
             self._zone.refuse(place, "duplicate id", raw)
             return
-        uri = f"{self._file.uri}#{name}" if name else self._file.uri
-        identity = record_id(SOURCE, uri, text)
-        row = DocumentRow(
-            identity,
-            str(record.get("family") or (uri if name else f"{uri}#{identity}")),
-            str(record.get("title") or "") or _first_words(text),
-            text,
-            SOURCE,
-            uri,
-            self._licence,
-            str(record.get("seen_at") or self._seen_at),
-        )
+        row = self._row(record, name)
         if self._zone.add_document(row, place) and name:
             self._names.add(name)
-            for alias in (name, uri, identity):
-                self._known.setdefault(alias, identity)
+            for alias in (name, row.uri, row.id):
+                self._known.setdefault(alias, row.id)
+
+    def _row(self, record: Mapping[Any, Any], name: str) -> DocumentRow:
+        """Return the record as a row; with an id of its own its place is `file#id`."""
+        text = record["text"]
+        uri = f"{self._file.uri}#{name}" if name else self._file.uri
+        identity = record_id(SOURCE, uri, text)
+        return DocumentRow(
+            id=identity,
+            family=str(record.get("family") or (uri if name else f"{uri}#{identity}")),
+            title=str(record.get("title") or "") or _first_words(text),
+            text=text,
+            source=SOURCE,
+            uri=uri,
+            licence=self._licence,
+            seen_at=str(record.get("seen_at") or self._seen_at),
+        )
 
 
 def _document_fault(record: object) -> str | None:

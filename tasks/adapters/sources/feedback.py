@@ -1,8 +1,8 @@
-"""Corrections that people gave to served answers, as conversations.
+"""The source kind `feedback`: corrections that people gave to served answers, as conversations.
 
 Reads JSONL of `records.Feedback`. Of several verdicts on one answer the one that counts is taken (see
-`core/feedback_rules.py`). Only corrections that may be used become conversations: those accepted by a reviewer, or
-where no review is required all but the rejected. The others are counted, not refused. Memory holds all verdicts.
+`tasks/core/feedback/rules.py`). Only corrections that may be used become conversations: those accepted by a reviewer,
+or where no review is required all but the rejected. The others are counted, not refused. Memory holds all verdicts.
 """
 
 from collections.abc import Iterable
@@ -10,18 +10,43 @@ from collections.abc import Iterable
 from pydantic import ValidationError
 
 from tasks.adapters.sources.conversations import KIND, messages_key
-from tasks.adapters.sources.documents import Terms, each_record
+from tasks.adapters.sources.documents import JSONL, SourceTerms, each_record
+from tasks.adapters.sources.listing import fingerprint, list_files
 from tasks.adapters.sources.raw_zone import ConversationRow, Place, RawZone
+from tasks.adapters.sources.reader import ReadLimits
 from tasks.adapters.sources.source_file import SourceFile
 from tasks.core.chat.abstention import is_abstention
 from tasks.core.chat.prompt import ABSTENTION
 from tasks.core.feedback.rules import settle
 from tasks.core.records.schema import Feedback, record_id
+from tasks.core.sources.kinds import FeedbackRecords
 
 SOURCE = "feedback"
 
 
-def read_feedback(files: Iterable[SourceFile], zone: RawZone, terms: Terms, *, require_review: bool) -> None:
+class FeedbackReader:
+    """Reads what people said about served answers; nobody may have corrected anything yet."""
+
+    may_be_empty = True
+
+    def __init__(self, source: FeedbackRecords, limits: ReadLimits) -> None:
+        self._source, self._limits = source, limits
+
+    def fingerprint(self) -> str:
+        return fingerprint(self._files())
+
+    def licence(self) -> str:
+        return self._source.licence
+
+    def read(self, zone: RawZone) -> None:
+        terms = SourceTerms(self._source.licence, self._limits.max_record_bytes)
+        read_feedback(self._files(), zone, terms, require_review=self._source.require_review)
+
+    def _files(self) -> list[SourceFile]:
+        return list_files([self._source.path], {JSONL}, self._limits.endpoint_url)
+
+
+def read_feedback(files: Iterable[SourceFile], zone: RawZone, terms: SourceTerms, *, require_review: bool) -> None:
     """Add every usable correction to the raw zone."""
     verdicts: list[Feedback] = []
     places: list[Place] = []

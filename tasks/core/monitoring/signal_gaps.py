@@ -35,7 +35,7 @@ class ClusterFacts:
     """Of the window."""
     num_terms: int
     missing_terms: Sequence[str]
-    """Terms of the cluster's name that no indexed document holds."""
+    """SourceTerms of the cluster's name that no indexed document holds."""
     quality: Gap
     retrieval: Gap
     abstained: Gap

@@ -44,7 +44,7 @@ class AnswerRecord(BaseModel):
     abstained: bool | None
     """The answer says that the context does not hold it."""
     ungrounded: list[str] | None
-    """Terms of the answer that neither context nor question holds; None: not screened."""
+    """SourceTerms of the answer that neither context nor question holds; None: not screened."""
     status: Status
     finish_reason: str | None
     prompt_tokens: int | None

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.adapters.sources.conversations import read_conversations
-from tasks.adapters.sources.documents import Terms, read_documents
+from tasks.adapters.sources.documents import SourceTerms, read_documents
 from tasks.adapters.sources.listing import list_files
 from tasks.core.chat.prompt import ABSTENTION
 
-TERMS = Terms("MIT", 100_000)
+TERMS = SourceTerms("MIT", 100_000)
 Write = Callable[[str, str | bytes], Any]
 
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.adapters.sources.documents import Terms, read_documents
+from tasks.adapters.sources.documents import SourceTerms, read_documents
 from tasks.adapters.sources.listing import list_files
 
-TERMS = Terms("CC-BY-4.0", 100_000)
+TERMS = SourceTerms("CC-BY-4.0", 100_000)
 Write = Callable[[str, str | bytes], Any]
 
 

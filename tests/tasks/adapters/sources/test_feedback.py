@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from tasks.adapters.sources.documents import Terms
+from tasks.adapters.sources.documents import SourceTerms
 from tasks.adapters.sources.feedback import read_feedback
 from tasks.adapters.sources.raw_zone import DocumentRow, Place
 from tasks.core.chat.prompt import ABSTENTION
 from tasks.core.records.schema import Feedback
 
-TERMS = Terms("unknown", 100_000)
+TERMS = SourceTerms("unknown", 100_000)
 DOCUMENT = DocumentRow("00ab", "refunds", "t", "text", "files", "u", "MIT", "2026-01-01T00:00:00Z")
 Write = Callable[[str, str | bytes], Any]
 

@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 
 from tasks.adapters.sources import s3
-from tasks.adapters.sources.documents import DOCUMENT_SUFFIXES, Terms, read_documents
+from tasks.adapters.sources.documents import DOCUMENT_SUFFIXES, SourceTerms, read_documents
 from tasks.adapters.sources.listing import fingerprint, list_files
 from tasks.adapters.sources.s3 import list_objects
 from tasks.core.errors import ConfigError, ExternalError
@@ -61,7 +61,7 @@ def test_objects_are_read_as_files_are(mock_s3: Any, raw_zone: Any, outcome: Any
     pq.write_table(pa.table({"text": ["three"]}), tmp_path / "t.parquet")
     mock_s3.upload_file(str(tmp_path / "t.parquet"), "sources", "docs/t.parquet")
     with raw_zone() as zone:
-        read_documents(list_files(["s3://sources/docs/"], DOCUMENT_SUFFIXES, None), zone, Terms("MIT", 1000))
+        read_documents(list_files(["s3://sources/docs/"], DOCUMENT_SUFFIXES, None), zone, SourceTerms("MIT", 1000))
     assert [row["text"] for row in outcome.documents] == ["A\n\nFirst.", "one", "two", "three"]
     assert outcome.documents[0]["uri"] == "s3://sources/docs/a.md"
     assert outcome.documents[0]["seen_at"].endswith("Z")
@@ -128,7 +128,7 @@ def test_a_real_server_gives_the_same(
     files = list_files([f"s3://{real_bucket}/docs/"], DOCUMENT_SUFFIXES, s3_endpoint)
     assert fingerprint(files) == fingerprint(list_files([f"s3://{real_bucket}/docs/"], DOCUMENT_SUFFIXES, s3_endpoint))
     with raw_zone() as zone:
-        read_documents(files, zone, Terms("MIT", 1000))
+        read_documents(files, zone, SourceTerms("MIT", 1000))
     assert [row["text"] for row in outcome.documents] == ["A\n\nFirst.", "one", "two"]
     with pytest.raises(ConfigError, match="does not exist"):
         list_objects(f"s3://{real_bucket}-gone/docs/", s3_endpoint)

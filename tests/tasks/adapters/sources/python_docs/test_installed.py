@@ -4,8 +4,8 @@ from email.message import Message
 
 import pytest
 
-from tasks.adapters.sources import installed
-from tasks.adapters.sources.installed import package_edition, python_edition
+from tasks.adapters.sources.python_docs import installed
+from tasks.adapters.sources.python_docs.installed import package_edition, python_edition
 from tasks.core.errors import ConfigError
 
 

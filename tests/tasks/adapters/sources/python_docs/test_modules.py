@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters.sources.modules import LEFT_OUT, standard_library, walk
+from tasks.adapters.sources.python_docs.modules import LEFT_OUT, standard_library, walk
 
 
 def test_the_standard_library_is_its_public_modules() -> None:

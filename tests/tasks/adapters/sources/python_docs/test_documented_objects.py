@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters.sources.modules import standard_library
-from tasks.adapters.sources.python_reference import Limits, language_topics, read_reference
+from tasks.adapters.sources.python_docs.documented_objects import Limits, language_topics, read_reference
+from tasks.adapters.sources.python_docs.modules import standard_library
 from tasks.core.questions.corpus import Corpus, Subject
 
 EVERYTHING = Limits(max_per_module=10_000, max_document_chars=4000)

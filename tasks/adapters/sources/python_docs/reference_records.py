@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tasks.adapters.sources.conversations import messages_key
-from tasks.adapters.sources.installed import Edition
+from tasks.adapters.sources.python_docs.installed import Edition
 from tasks.adapters.sources.raw_zone import ConversationRow, DocumentRow, Place, RawZone
 from tasks.core.questions.corpus import Corpus, Subject
 from tasks.core.questions.generate import Question, ask

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tasks.adapters.sources.signatures import describe, parameters_of, show
+from tasks.adapters.sources.python_docs.signatures import describe, parameters_of, show
 from tasks.core.questions.corpus import UNSHOWN
 
 

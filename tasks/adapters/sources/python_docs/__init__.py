@@ -1,0 +1,1 @@
+"""The documentation of installed Python code: modules, signatures and docstrings as documents with questions."""
