@@ -13,7 +13,7 @@ from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.events import champion_event
-from flows.server import answers, running_api
+from flows.runtime.prefect_address import answers, running_api
 from tasks.adapters.release.registry import open_registry
 from tasks.adapters.release.unannounced_changes import claim, read_unannounced
 from tasks.core.errors import RatchetError

@@ -43,7 +43,7 @@ def run(
     with _sentences():
         configure_logging()
         from flows.commands.launch import retrain_once
-        from flows.session import Request
+        from flows.runtime.session import Request
 
         request = Request(reason=reason, profile=profile, overrides=list(overrides), wait=wait)
         typer.echo(retrain_once(request))

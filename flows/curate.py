@@ -1,13 +1,11 @@
 """Curate: ingest -> redact -> validate -> clean -> dedup -> split -> index."""
 
-import json
-
 from prefect import flow
 
-from flows.runtime import NETWORK, Outcome, Run, step
-from flows.session import Request, session
-from tasks.curate.ingest import Config, source_fingerprint
-from tasks.runner import find_stage, load_config
+from flows.runtime.run import Outcome
+from flows.runtime.session import Request, session
+from flows.runtime.staleness import has_source_changed
+from flows.runtime.steps import NETWORK, step
 
 ingest = step("ingest", NETWORK)
 redact = step("redact")
@@ -26,13 +24,3 @@ def curate(request: Request = Request()) -> dict[str, Outcome]:  # noqa: B008 (f
         for stage in (redact, validate, clean, dedup, split, index):
             active.perform(stage)
         return dict(active.outcomes)
-
-
-def has_source_changed(run: Run) -> bool:
-    """Return whether a source differs from what the raw zone was made of: DVC cannot see beyond the checkout."""
-    manifest = run.settings.data / "ingest" / "manifest.json"
-    if not run.is_tracked or not manifest.exists():
-        return False  # it runs anyway
-    config = load_config(find_stage("ingest"))
-    assert isinstance(config, Config)
-    return bool(json.loads(manifest.read_text())["fingerprint"] != source_fingerprint(config, run.settings))

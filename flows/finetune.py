@@ -2,9 +2,10 @@
 
 from prefect import flow
 
-from flows.runtime import GPU, NETWORK, Outcome, Run, step
-from flows.session import Request, session
-from tasks.finetune.fetch import is_stale
+from flows.runtime.run import Outcome
+from flows.runtime.session import Request, session
+from flows.runtime.staleness import has_champion_moved
+from flows.runtime.steps import GPU, NETWORK, step
 
 train = step("train", GPU)
 fetch = step("fetch", NETWORK)
@@ -19,8 +20,3 @@ def finetune(request: Request = Request()) -> dict[str, Outcome]:  # noqa: B008 
         active.perform(fetch, force=has_champion_moved(active.run))
         active.perform(evaluate)
         return dict(active.outcomes)
-
-
-def has_champion_moved(run: Run) -> bool:
-    """Return whether the champion that the candidate has to beat is another than the one fetched."""
-    return run.is_tracked and is_stale(run.settings.data / "fetch", run.settings.data / "train", run.settings)

@@ -16,18 +16,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.announcements import announce_changes
 from flows.events import announce_window
-from flows.runtime import NETWORK, Run, step
+from flows.runtime.run import Run
+from flows.runtime.steps import NETWORK, step
 from tasks.adapters.monitoring.window_log import WindowLog
 from tasks.adapters.release.registry import open_registry
 from tasks.adapters.storage.json_files import read_object
-from tasks.adapters.system.checkout_lock import Holder, hold
+from tasks.adapters.system.checkout_lock import MONITOR_LOCK, Holder, hold
 from tasks.core.digests import short
 from tasks.core.errors import ConfigError
 from tasks.core.monitoring.window_verdict import WindowVerdict
 from tasks.runner import TRIAL
 from tasks.settings import Settings, go_offline
-
-LOCK = "monitor.lock"
 
 collect = step("collect", NETWORK)
 drift = step("drift", NETWORK)
@@ -77,7 +76,7 @@ def _monitor_run(look: Look) -> Iterator[Run]:
     go_offline()
     settings, overrides = Settings(), look.overrides()
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    with hold(settings.home / LOCK, Holder(os.getpid(), "ratchet monitor", now), wait=True):
+    with hold(settings.home / MONITOR_LOCK, Holder(os.getpid(), "ratchet monitor", now), wait=True):
         yield Run(settings, TRIAL if overrides else None, overrides)
 
 

@@ -3,9 +3,10 @@
 from prefect import flow
 
 from flows.announcements import announce_changes
-from flows.runtime import NETWORK, ONCE, Outcome, Run, step
-from flows.session import Request, session
-from tasks.release.promote import is_unrecorded
+from flows.runtime.run import Outcome
+from flows.runtime.session import Request, session
+from flows.runtime.staleness import is_store_without_candidate
+from flows.runtime.steps import NETWORK, ONCE, step
 
 promote = step("promote", ONCE)
 deploy = step("deploy", NETWORK)
@@ -21,8 +22,3 @@ def release(request: Request = Request()) -> dict[str, Outcome]:  # noqa: B008 (
             if active.run.is_tracked:
                 announce_changes(active.run.settings)
         return dict(active.outcomes)
-
-
-def is_store_without_candidate(run: Run) -> bool:
-    """Return whether the verdict at hand is about a candidate that the store, another than before, does not hold."""
-    return run.is_tracked and is_unrecorded(run.settings.data / "promote", run.settings)

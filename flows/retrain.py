@@ -5,8 +5,8 @@ from prefect import flow
 from flows.curate import curate
 from flows.finetune import finetune
 from flows.release import release
-from flows.runtime import Outcome
-from flows.session import Request, session
+from flows.runtime.run import Outcome
+from flows.runtime.session import Request, session
 
 
 @flow(name="retrain")

@@ -15,7 +15,7 @@ from tasks.adapters.monitoring.last_drift import last_drift, monitor_folders
 from tasks.adapters.release.ledger_queries import newest_first
 from tasks.adapters.release.registry import open_registry
 from tasks.adapters.release.rollouts import Deployments
-from tasks.adapters.system.checkout_lock import holder_of, is_held
+from tasks.adapters.system.checkout_lock import RUN_LOCK, holder_of, is_held
 from tasks.core.digests import short
 from tasks.core.release.ledger import Entry
 from tasks.core.release.ledger_entries import FlowRun, Rollback, RolloutStep
@@ -27,7 +27,6 @@ from tasks.settings import Settings
 
 LAST_ENTRIES = 8
 LAST_RUNS, SEARCHED_ENTRIES = 5, 100
-LOCK = "run.lock"
 GATEWAY_WAIT_S = 2.0
 
 Facts = dict[str, Any]
@@ -36,7 +35,7 @@ Facts = dict[str, Any]
 def read_status(settings: Settings) -> Facts:
     """Return the facts as JSON values. Raises ExternalError when the store cannot be reached."""
     registry = open_registry(settings)
-    lock = settings.home / LOCK
+    lock = settings.home / RUN_LOCK
     holder = holder_of(lock) if is_held(lock) else None
     pointers = {name: registry.pointer(name) for name in POINTERS}
     deployments = Deployments(registry)

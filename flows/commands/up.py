@@ -14,12 +14,12 @@ from pathlib import Path
 import prefect
 from prefect.settings import PREFECT_API_URL
 
-from flows.server import NOTE
+from flows.runtime.prefect_address import NOTE
 from tasks.adapters.storage.files import write_text
-from tasks.adapters.system.supervisor import POLL_S, Service, Services, check_port
+from tasks.adapters.system.ports import LOOPBACK, check_port
+from tasks.adapters.system.supervisor import POLL_S, Service, Services
 from tasks.settings import Settings
 
-LOOPBACK = "127.0.0.1"
 PREFECT, FLOWS, GATEWAY, EVIDENTLY = "Prefect", "deployments", "gateway", "Evidently"
 
 

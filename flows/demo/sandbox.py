@@ -20,11 +20,10 @@ from typing import Any
 
 import yaml
 
-from flows.commands.up import LOOPBACK
-from flows.server import free_ports
 from tasks.adapters.release.registry import Registry, open_registry
 from tasks.adapters.storage.files import write_text
 from tasks.adapters.storage.object_store import FolderStore, Store
+from tasks.adapters.system.ports import LOOPBACK, free_ports
 from tasks.adapters.system.processes import die_with_parent
 from tasks.core.digests import short
 from tasks.core.errors import DataError, ExternalError

@@ -22,7 +22,7 @@ from flows.commands.up import PREFECT, services
 from flows.deployments import COOL_DOWN_S, deployments
 from flows.events import MODEL_PROMOTED as PROMOTED
 from flows.events import MODEL_ROLLED_BACK as ROLLED_BACK
-from flows.session import Request
+from flows.runtime.session import Request
 from tasks.adapters.release.registry import Registry
 from tasks.adapters.release.rollouts import Deployments
 from tasks.adapters.storage.object_store import open_store

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tasks.core.errors import ExternalError
 
+RUN_LOCK, MONITOR_LOCK = "run.lock", "monitor.lock"  # below `home`: a retrain, and a look at the traffic
 POLL_S = 1.0
 
 

@@ -8,7 +8,6 @@ child has started itself ends only if it asked for that too.
 
 import contextlib
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +18,6 @@ import httpx
 import psutil
 
 from tasks.adapters.system.processes import die_with_parent
-from tasks.core.errors import ExternalError
 
 POLL_S = 0.5
 PROBE_S = 2.0
@@ -136,18 +134,6 @@ def _end(running: _Running, process: subprocess.Popen[bytes], hurry: Callable[[]
                 getattr(child, signal_all)()
         psutil.wait_procs(left, timeout=0.0 if hurry() and signal_all == "terminate" else longest_s)
     process.wait()
-
-
-def check_port(host: str, port: int, name: str, setting: str) -> None:
-    """Raise ExternalError, naming what to do, where the port cannot be had."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ExternalError(
-                f"{name} cannot have {host}:{port} ({error.strerror}): end what uses it, or set another {setting}."
-            ) from None
 
 
 def _start(service: Service) -> subprocess.Popen[bytes]:

@@ -13,7 +13,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import StateType
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.server import free_ports
+from tasks.adapters.system.ports import free_ports
 from tests.flows.conftest import FirstRun, wait_for
 
 pytestmark = pytest.mark.slow

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks.adapters.system.supervisor import Service, Services, check_port
-from tasks.core.errors import ExternalError
+from tasks.adapters.system.ports import free_ports
+from tasks.adapters.system.supervisor import Service, Services
 
 WEB = (
     "import http.server, sys; http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), "
@@ -19,12 +18,6 @@ WEB = (
 )
 PARENT = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', sys.argv[1]], start_new_session=True).wait()"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def python(name: str, log: Path, *arguments: str, **values) -> Service:
@@ -40,7 +33,7 @@ def tend(services: Services, condition, longest_s: float = 20) -> None:
 
 
 def test_a_service_is_told_when_it_answers_and_one_that_needs_it_starts_then(tmp_path: Path) -> None:
-    port, said = free_port(), []
+    port, said = free_ports(1)[0], []
     address = f"http://127.0.0.1:{port}"
     first = python("web", tmp_path, WEB, str(port), shown=address, probe=address)
     second = python("needy", tmp_path, "import time; time.sleep(600)", shown="here", after="web")
@@ -120,11 +113,3 @@ def test_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     os.waitpid(child, 0)
     psutil.wait_procs([orphan], timeout=10)
     assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
-
-
-def test_a_taken_port_is_named_with_what_to_do() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        with pytest.raises(ExternalError, match=rf"The gateway cannot have 127.0.0.1:{port} .* RATCHET_GATEWAY_PORT"):
-            check_port("127.0.0.1", port, "The gateway", "RATCHET_GATEWAY_PORT")
-    check_port("127.0.0.1", port, "The gateway", "RATCHET_GATEWAY_PORT")

@@ -1,31 +1,34 @@
-"""What surrounds a run: the form its parameters make, the checkout's lock, and its entry in the ledger."""
+"""Open a run's session: hold the checkout's lock, see what is stale, and record in the ledger how the run ended.
+
+`Request` holds the run's parameters; Prefect's UI shows them as a form. Nothing here imports Prefect, so that a run
+that has nothing to do ends before Prefect is loaded.
+"""
 
 import logging
 import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.runtime import Outcome, Run, Step
+from flows.runtime.run import Outcome, Run, Step
+from flows.runtime.staleness import is_any_stage_stale_outside_dvc
 from tasks.adapters.release.registry import open_registry
 from tasks.adapters.sources.source_list import add_sources
 from tasks.adapters.storage.object_store import open_store
 from tasks.adapters.system import dvc, provenance
-from tasks.adapters.system.checkout_lock import Holder, hold
+from tasks.adapters.system.checkout_lock import RUN_LOCK, Holder, hold
 from tasks.core.errors import ConfigError
 from tasks.core.release.ledger_entries import FlowRun
 from tasks.core.sources.kinds import FeedbackRecords, Files, PackageReference, Source, describe
-from tasks.runner import TRIAL, find_stage
+from tasks.runner import TRIAL, find_stage, stages
 from tasks.settings import Settings, go_offline
 
 logger = logging.getLogger(__name__)
-
-LOCK = "run.lock"
 
 
 class Request(BaseModel):
@@ -72,12 +75,21 @@ class Session:
     """A run in progress: what its steps need, and what they did so far."""
 
     run: Run
+    dvc_status: Future[bool]
+    """Whether DVC found every stage up to date when the session began."""
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
     def perform(self, step: Step, *, force: bool = False) -> None:
         """Bring the step's stage up to date. Once one stage ran, those after it may be stale: DVC is asked for each."""
-        is_fresh = self.run.is_fresh and not self.has_work
+        is_fresh = not self.has_work and self.dvc_status.result()
         self.outcomes[step.name] = step(replace(self.run, is_fresh=is_fresh), force)
+
+    def skip_all(self) -> bool:
+        """Note every stage as unchanged where none is stale, and return whether that is so."""
+        if not self.run.is_tracked or is_any_stage_stale_outside_dvc(self.run) or not self.dvc_status.result():
+            return False
+        self.outcomes.update({stage.name: Outcome.UNCHANGED for stage in stages() if stage.is_versioned()})
+        return True
 
     @property
     def has_work(self) -> bool:
@@ -105,48 +117,50 @@ def session(flow_name: str, request: Request) -> Iterator[Session]:
     why = "; ".join(part for part in (request.reason, ", ".join(request.slices)) if part)
     trigger = f"{provenance.trigger(os.environ)}{f': {why}' if why else ''}"
     holder = Holder(os.getpid(), f"ratchet {flow_name}", _now())
-    with hold(settings.home / LOCK, holder, wait=request.wait) as died:
+    with hold(settings.home / RUN_LOCK, holder, wait=request.wait) as died, ThreadPoolExecutor(1) as pool:
         dvc.heal()
-        diary = _Diary(settings, flow_name, trigger, holder)
+        entry = _LedgerEntry(settings, trigger, holder)
         if died is not None:
-            diary.record_killed(died)
+            entry.record_killed(died)
         _join_sources(request, settings)
         run = Run(settings, request.folder, tuple(request.overrides), trigger=trigger)
-        run = replace(run, is_fresh=run.is_tracked and dvc.is_up_to_date())
-        active = Session(run)
+        # In a thread: `dvc status` takes seconds, in which the flows look at sources and the store.
+        active = Session(run, pool.submit(lambda: run.is_tracked and dvc.is_up_to_date()))
         token = _active.set(active)
         try:
             yield active
         except BaseException as error:
-            diary.record(f"failed: {type(error).__name__}", active.outcomes)
+            entry.record(f"failed: {type(error).__name__}", active.outcomes)
             raise
         else:
-            diary.record("completed" if active.has_work else "nothing changed", active.outcomes)
+            entry.record("completed" if active.has_work else "nothing changed", active.outcomes)
         finally:
             _active.reset(token)
 
 
 @dataclass(frozen=True)
-class _Diary:
-    """Writes the run's own entry: who started what, and how it ended."""
+class _LedgerEntry:
+    """The run's own entry: who started what, and how it ended."""
 
     settings: Settings
-    flow: str
     trigger: str
     holder: Holder
 
     def record(self, outcome: str, outcomes: Mapping[str, Outcome]) -> None:
-        stages = {name: value.value for name, value in outcomes.items()}
-        self._append(self.holder, outcome, trigger=self.trigger, stages=stages)
+        did = {name: value.value for name, value in outcomes.items()}
+        self._append(
+            FlowRun(**asdict(self.holder), checkout=self._checkout(), outcome=outcome, trigger=self.trigger, stages=did)
+        )
 
     def record_killed(self, holder: Holder) -> None:
         logger.warning("%s of process %d was killed; going on from what it left", holder.command, holder.pid)
-        self._append(holder, "killed")
+        self._append(FlowRun(**asdict(holder), checkout=self._checkout(), outcome="killed"))
 
-    def _append(self, holder: Holder, outcome: str, **more: Any) -> None:
-        checkout = provenance.checkout_name(self.settings.home)
-        run = FlowRun(**asdict(holder), checkout=checkout, outcome=outcome, **more)
-        key = f"flow:{checkout}:{holder.started_at}:{holder.pid}"
+    def _checkout(self) -> str:
+        return provenance.checkout_name(self.settings.home)
+
+    def _append(self, run: FlowRun) -> None:
+        key = f"flow:{run.checkout}:{run.started_at}:{run.pid}"
         open_registry(self.settings).ledger.append(run, key, at=_now())
 
 

@@ -6,9 +6,8 @@ Prefect decides when, DVC remembers what, the stage knows how. Only an `External
 import json
 import sys
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 from uuid import UUID
 
 from prefect import Task, get_run_logger, task
@@ -16,13 +15,13 @@ from prefect.artifacts import create_markdown_artifact, create_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from flows.artifacts import report_page
+from flows.runtime.report_page import report_page
+from flows.runtime.run import Outcome, Run, Step
 from tasks.adapters.system import dvc, provenance
 from tasks.adapters.system.processes import run_supervised
 from tasks.adapters.system.progress import ENVIRONMENT_VARIABLE
 from tasks.core.errors import ExternalError
 from tasks.runner import TRIAL, Stage, find_stage, read_error
-from tasks.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -36,45 +35,6 @@ class Policy:
 NETWORK = Policy(retries=3, delay_s=10.0)
 GPU = Policy(retries=1, delay_s=5.0)
 ONCE = Policy(retries=0)
-
-
-class Outcome(StrEnum):
-    """What a step did."""
-
-    RAN = "ran"
-    RESTORED = "restored from the cache"
-    UNCHANGED = "unchanged"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of a flow: where it works and what it may skip."""
-
-    settings: Settings
-    folder: str | None = None
-    """Where below data/ an untracked run works: its profile, or "trial". None: DVC tracks the run."""
-    overrides: tuple[str, ...] = ()
-    is_fresh: bool = False
-    """True: `dvc status` found nothing stale, so a step that is not forced has nothing to do."""
-    trigger: str = ""
-    """Who or what started it, and why."""
-
-    @property
-    def is_tracked(self) -> bool:
-        return self.folder is None
-
-    @property
-    def data(self) -> Path:
-        return self.settings.data / self.folder if self.folder else self.settings.data
-
-
-class Step(Protocol):
-    """A Prefect task that brings one stage up to date."""
-
-    @property
-    def name(self) -> str: ...
-
-    def __call__(self, run: Run, force: bool = False) -> Outcome: ...
 
 
 def step(name: str, policy: Policy = ONCE) -> Step:

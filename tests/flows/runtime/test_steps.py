@@ -14,8 +14,9 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, Fl
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.testing.utilities import prefect_test_harness
 
-from flows import runtime
-from flows.runtime import Outcome, Policy, Run, step
+from flows.runtime import steps
+from flows.runtime.run import Outcome, Run
+from flows.runtime.steps import Policy, step
 from tasks.core.errors import DataError, ExternalError, RatchetError
 from tasks.settings import Settings
 
@@ -46,7 +47,7 @@ def replace_dvc(monkeypatch: pytest.MonkeyPatch, reproduce: Reproduce) -> list[d
         calls.append({"stage": stage, "force": force})
         return reproduce(stage, on_line, environment)
 
-    monkeypatch.setattr(runtime.versions, "reproduce", record)
+    monkeypatch.setattr(steps.dvc, "reproduce", record)
     return calls
 
 
@@ -56,7 +57,7 @@ def leave(settings: Settings, name: str, value: Mapping[str, object]) -> None:
     path.write_text(json.dumps(value))
 
 
-def perform(run: Run, policy: Policy = runtime.ONCE, *, force: bool = False) -> Outcome:
+def perform(run: Run, policy: Policy = steps.ONCE, *, force: bool = False) -> Outcome:
     dedup = step("dedup", policy)
 
     @flow

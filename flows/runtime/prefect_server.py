@@ -1,7 +1,6 @@
-"""A Prefect API for a run: the user's, where one is configured, else a private one that ends with the run."""
+"""Give a run a Prefect API: the user's, where one is configured, else a private server that ends with the run."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -9,17 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import prefect
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.runtime.prefect_address import answers, configured_api
+from tasks.adapters.system.ports import LOOPBACK, free_ports
 from tasks.adapters.system.processes import die_with_parent
 from tasks.core.errors import ExternalError
 
 START_TIMEOUT_S = 120.0
 POLL_S = 0.1
-NOTE = Path("up") / "prefect_api"  # below `home`: the address of the server that `ratchet up` runs
 
 
 @contextmanager
@@ -28,14 +27,14 @@ def prefect_api(home: Path) -> Iterator[str]:
 
     A private server keeps its database below `home`/prefect. Raises ExternalError when none answers in time.
     """
-    configured = PREFECT_API_URL.value() or running_api(home)
+    configured = configured_api(home)
     if configured:
         _wait(configured, None)
         with temporary_settings({PREFECT_API_URL: configured}):
             yield configured
         return
     (port,) = free_ports(1)
-    address = f"http://127.0.0.1:{port}/api"
+    address = f"http://{LOOPBACK}:{port}/api"
     server = _start(port, home.absolute() / "prefect")
     try:
         _wait(address, server)
@@ -53,27 +52,10 @@ def prefect_api(home: Path) -> Iterator[str]:
             server.wait()
 
 
-def running_api(home: Path) -> str | None:
-    """Return the address of the API that `ratchet up` runs in this checkout, where it answers."""
-    try:
-        address = (home / NOTE).read_text(encoding="utf-8").strip()
-    except OSError:
-        return None
-    return address if answers(address) else None
-
-
-def answers(address: str) -> bool:
-    """Return whether a Prefect API answers at the address."""
-    try:
-        return httpx.get(f"{address.rstrip('/')}/health", timeout=5).status_code == httpx.codes.OK
-    except (httpx.HTTPError, httpx.InvalidURL):
-        return False
-
-
 def _start(port: int, folder: Path) -> subprocess.Popen[bytes]:
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "uvicorn", "--app-dir", str(Path(prefect.__file__).parent.parent)]
-    command += ["--factory", "prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--factory", "prefect.server.api.server:create_app", "--host", LOOPBACK, "--port", str(port)]
     command += ["--log-level", "error", "--lifespan", "on"]
     environment = {
         **os.environ,
@@ -103,15 +85,3 @@ def _wait(address: str, server: subprocess.Popen[bytes] | None) -> None:
     raise ExternalError(
         f"No Prefect API answers at {address}: start it, or unset PREFECT_API_URL to use a private one."
     )
-
-
-def free_ports(count: int) -> list[int]:
-    """Return so many ports of loopback that nobody listens on."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
