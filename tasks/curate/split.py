@@ -203,7 +203,7 @@ def _find_overlaps(config: Config, out: Path, dealt: Dealt) -> Overlaps:
     lines: list[dict[str, object]] = []
     found: dict[str, dict[str, str]] = {"document": {}, "conversation": {}}
     for frame in _texts(out, dealt, ("train",), config.ngram):
-        for match in reserve.matches(frame["text"], least_share=config.contamination_share, size=config.ngram):
+        for match in reserve.matches(frame["text"], min_share=config.contamination_share, size=config.ngram):
             record, id_ = frame["record"][match.row], frame["id"][match.row]
             other = known[match.reserved]
             found[record].setdefault(id_, other["id"])

@@ -210,7 +210,7 @@ def _write_reference(path: Path, candidate: "ModelRun") -> None:
 
     items, retriever = candidate.prompts.items, candidate.model.retrieval.retriever
     vectors = retriever.embedder.embed([item.question for item in items])
-    scores = retriever.likeness(vectors, [item.passages for item in items])
+    scores = retriever.similarity(vectors, [item.passages for item in items])
     measured = candidate.rows.select("abstained", "ungrounded").iter_rows()
     max_tokens = candidate.prompts.max_new_tokens
     traffic = [

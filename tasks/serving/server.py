@@ -35,7 +35,8 @@ from tasks.serving.pages.routes import Watched, page_routes
 from tasks.serving.records.recording import Recorder, open_recorder, redactor_of
 from tasks.serving.rollout.rollout_history import RecordedHistory
 from tasks.serving.rollout.rollout_router import RolloutRouter
-from tasks.serving.rollout.store_follower import Deployment, open_champion
+from tasks.serving.rollout.store_follower import follow_store
+from tasks.serving.rollout.version_loader import open_champion
 from tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -92,11 +93,11 @@ async def _serve(
     router = RolloutRouter(model)
     gateway = Gateway(router, config, recorder=recorder, keys=keys, budgets=budgets)
     url, history = f"http://{host}:{port}", RecordedHistory(settings)
-    deployment = Deployment(gateway, router, deployments, load, history, name=name, url=url)
+    follower = follow_store(gateway, router, deployments, load, history, name, url)
     gateway.metrics.collect_recorder(lambda: recorder.counts)
-    server = GatewayServer(gateway, route_groups(gateway, recorder, settings, deployment.rollout_sentence))
+    server = GatewayServer(gateway, route_groups(gateway, recorder, settings, follower.rollout_sentence))
     say(f"{model.name} answers at {url}/v1 ({model.engine.name}); Ctrl-C ends it.")
-    tasks = [asyncio.create_task(_save(budgets)), asyncio.create_task(deployment.run())]
+    tasks = [asyncio.create_task(_save(budgets)), asyncio.create_task(follower.run())]
     try:
         await server.serve(sockets=[listener])
     finally:

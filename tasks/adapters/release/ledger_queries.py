@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tasks.adapters.release.ledger import Ledger
 from tasks.core.errors import DataError
 from tasks.core.release.ledger import Entry
-from tasks.core.release.lineage import RunFacts, VerdictFacts
+from tasks.core.release.lineage import Pointer, RunFacts, VerdictFacts
 
 
 @dataclass(frozen=True)
@@ -60,3 +60,12 @@ def run_of(ledger: Ledger, model: str) -> RunFacts | None:
 def earlier_looks(ledger: Ledger, items: str) -> int:
     """Return how many verdicts rest on the evaluation items with this digest."""
     return next((found.facts.looks for found in verdicts(ledger) if found.facts.items == items), 0)
+
+
+def champion_moves(ledger: Ledger) -> Iterator[tuple[str, str | None, bool]]:
+    """Yield each move of the champion pointer, newest first: to which version, from which, and whether it went back."""
+    for entry in newest_first(ledger):
+        match entry.facts:
+            case Pointer(name="champion") as pointer:
+                cause = ledger.read(pointer.entry_number)
+                yield pointer.model, pointer.previous, cause.kind == "rollback"

@@ -7,11 +7,10 @@ first to decide moves the step for all.
 """
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 from tasks.adapters.release.heartbeats import Heartbeats
-from tasks.adapters.release.ledger_queries import newest_first
+from tasks.adapters.release.ledger_queries import champion_moves
 from tasks.adapters.release.registry import Move, Registry, SupersededError
 from tasks.adapters.release.rollout_file import RolloutFile
 from tasks.adapters.system.clock import now_text
@@ -149,14 +148,7 @@ class Deployments:
 
     def before(self, pointer: Pointer) -> str | None:
         """Return the version that served before the champion first came to serve."""
-        return version_before(self._moves(), pointer.model)
-
-    def _moves(self) -> Iterator[tuple[str, str | None, bool]]:
-        for entry in newest_first(self._ledger):
-            match entry.facts:
-                case Pointer(name="champion") as pointer:
-                    cause = self._ledger.read(pointer.entry_number)
-                    yield pointer.model, pointer.previous, cause.kind == "rollback"
+        return version_before(champion_moves(self._ledger), pointer.model)
 
     def _supersede(self, rollout: RolloutDocument | None, reason: str, by: str) -> None:
         if rollout is not None and rollout.is_running:

@@ -138,7 +138,7 @@ class Retriever:
             found.append([(self.passages[row], float(self._vectors[row] @ vector)) for row in rows])
         return found
 
-    def likeness(self, vectors: np.ndarray, found: Sequence[Sequence[Passage]]) -> list[float | None]:
+    def similarity(self, vectors: np.ndarray, found: Sequence[Sequence[Passage]]) -> list[float | None]:
         """Return the best cosine similarity of each question's vector among the passages found for it."""
         rows = {passage.id: row for row, passage in enumerate(self.passages)}
         return [

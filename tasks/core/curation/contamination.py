@@ -66,15 +66,15 @@ class Reserve:
         """Return how many n-grams count."""
         return len(self._hashes)
 
-    def matches(self, texts: pl.Series, *, least_share: float, size: int = SIZE) -> list[Match]:
-        """Return the reserved texts of which a text holds at least `least_share`, by text and then by reserved text."""
+    def matches(self, texts: pl.Series, *, min_share: float, size: int = SIZE) -> list[Match]:
+        """Return the reserved texts of which a text holds at least `min_share`, by text and then by reserved text."""
         return [
             match
             for start in range(0, len(texts), _BLOCK_TEXTS)
-            for match in self._matches(_grams(texts[start : start + _BLOCK_TEXTS], size, start), least_share)
+            for match in self._matches(_grams(texts[start : start + _BLOCK_TEXTS], size, start), min_share)
         ]
 
-    def _matches(self, grams: Grams, least_share: float) -> Iterator[Match]:
+    def _matches(self, grams: Grams, min_share: float) -> Iterator[Match]:
         maybe = self._maybe[grams.hashes >> self._shift]  # one look instead of a binary search, for nearly all
         grams = _distinct(Grams(grams.hashes[maybe], grams.texts[maybe]))
         low = np.searchsorted(self._hashes, grams.hashes, side="left")
@@ -85,7 +85,7 @@ class Reserve:
         for pair, count in zip(pairs.tolist(), shared.tolist(), strict=True):
             row, other = divmod(pair, len(self._sizes))
             share = count / int(self._sizes[other])
-            if share >= least_share:
+            if share >= min_share:
                 yield Match(row, other, share)
 
 

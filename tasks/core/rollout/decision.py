@@ -17,14 +17,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tasks.core.release.verdict import State
 from tasks.core.stage import StageConfig
 from tasks.core.statistics.paired_comparison import Better
-from tasks.core.statistics.sequential_test import LEAST_UNITS, Bounds, Contest, bounds
+from tasks.core.statistics.sequential_test import MIN_UNITS, ArmComparison, Bounds, bounds
 from tasks.core.wording import label, points, signed_points
 
 Step = Literal["ADVANCE", "ROLLBACK", "WAIT"]
 ArmName = Literal["candidate", "champion"]
 
 
-class Watch(StageConfig):
+class SignalRule(StageConfig):
     """A signal of each request, between 0 and 1."""
 
     better: Better
@@ -37,12 +37,12 @@ class Watch(StageConfig):
 
 
 WATCHED = {
-    "quality": Watch(better="higher", margin=0.03),
-    "errors": Watch(better="lower", margin=0.02),
-    "slow": Watch(better="lower", margin=0.05),
-    "abstained": Watch(better="lower", margin=0.05),
-    "ungrounded": Watch(better="lower", margin=0.05, min_coverage=0.8),
-    "negative_feedback": Watch(better="lower", margin=0.10, min_coverage=0.0, advance_needs_it=False),
+    "quality": SignalRule(better="higher", margin=0.03),
+    "errors": SignalRule(better="lower", margin=0.02),
+    "slow": SignalRule(better="lower", margin=0.05),
+    "abstained": SignalRule(better="lower", margin=0.05),
+    "ungrounded": SignalRule(better="lower", margin=0.05, min_coverage=0.8),
+    "negative_feedback": SignalRule(better="lower", margin=0.10, min_coverage=0.0, advance_needs_it=False),
 }
 
 
@@ -51,7 +51,7 @@ class RolloutRule(StageConfig):
 
     primary: str = "quality"
     """The signal that decides whether the candidate is better; the others are guards."""
-    signals: dict[str, Watch] = Field(default_factory=lambda: dict(WATCHED), min_length=1)
+    signals: dict[str, SignalRule] = Field(default_factory=lambda: dict(WATCHED), min_length=1)
     """Everything that is watched, by name."""
     advance: Literal["better", "not_worse"] = "not_worse"
     """What the primary signal must show: a gain above zero, or a loss below its margin."""
@@ -131,14 +131,14 @@ class Rollout:
     """Both arms of a rollout, counted up request by request in constant time."""
 
     rule: RolloutRule
-    contests: dict[str, Contest]
+    comparisons: dict[str, ArmComparison]
     served: dict[ArmName, int]
     """Requests at this step."""
 
     @classmethod
     def start(cls, rule: RolloutRule) -> Self:
-        contests = {name: Contest(watch.better) for name, watch in rule.signals.items()}
-        return cls(rule, contests, {"candidate": 0, "champion": 0})
+        comparisons = {name: ArmComparison(signal.better) for name, signal in rule.signals.items()}
+        return cls(rule, comparisons, {"candidate": 0, "champion": 0})
 
     def observe(self, arm: ArmName, signals: Mapping[str, float | None], key: str | None = None) -> None:
         """Count one answered request. A signal that is absent, None or NaN was not measured; unknown ones are ignored.
@@ -146,18 +146,18 @@ class Rollout:
         `key`: who asked, where the same ones ask again and stay with their arm.
         """
         self.served[arm] += 1
-        for name, contest in self.contests.items():
-            side = contest.candidate if arm == "candidate" else contest.champion
+        for name, comparison in self.comparisons.items():
+            side = comparison.candidate if arm == "candidate" else comparison.champion
             side.observe(signals.get(name), key)
 
     def next_step(self) -> "Rollout":
         """Return the rollout to go on with when the share has changed: the evidence stays, requests count anew."""
-        contests = {name: contest.next_part() for name, contest in self.contests.items()}
-        return Rollout(self.rule, contests, {"candidate": 0, "champion": 0})
+        comparisons = {name: comparison.next_part() for name, comparison in self.comparisons.items()}
+        return Rollout(self.rule, comparisons, {"candidate": 0, "champion": 0})
 
     def decide(self) -> RolloutDecision:
         """Return what the requests so far say; any number of looks leaves its probabilities of error as declared."""
-        findings = [_find(self.rule, name, contest) for name, contest in self.contests.items()]
+        findings = [_find(self.rule, name, comparison) for name, comparison in self.comparisons.items()]
         requests = (self.served["candidate"], self.served["champion"])
         outcome = _outcome(findings, requests[0], self.rule)
         reasons = _reasons(outcome, findings, requests[0], self.rule)
@@ -196,9 +196,9 @@ def _reasons(outcome: Step, findings: list[SignalFinding], served: int, rule: Ro
     return [*([few] if served < rule.min_requests else []), *open_ones]
 
 
-def _find(rule: RolloutRule, name: str, contest: Contest) -> SignalFinding:
-    found = bounds(contest.evidence(), rule.false_advance, rule.rollback_alpha(name))
-    gap = _gap(name, rule.signals[name], contest, found)
+def _find(rule: RolloutRule, name: str, comparison: ArmComparison) -> SignalFinding:
+    found = bounds(comparison.evidence(), rule.false_advance, rule.rollback_alpha(name))
+    gap = _gap(name, rule.signals[name], comparison, found)
     needed, harm_limit = rule.needed(name), rule.harm_limit(name)
     if found.high < harm_limit:
         state: State = "violated"
@@ -209,9 +209,9 @@ def _find(rule: RolloutRule, name: str, contest: Contest) -> SignalFinding:
     return SignalFinding(
         signal=name,
         state=state,
-        requests=(contest.candidate.measured, contest.champion.measured),
-        candidate=contest.candidate.mean,
-        champion=contest.champion.mean,
+        requests=(comparison.candidate.measured, comparison.champion.measured),
+        candidate=comparison.candidate.mean,
+        champion=comparison.champion.mean,
         gain=found.gain if found.is_known else None,
         low=found.low if found.is_known else None,
         high=found.high if found.is_known else None,
@@ -221,20 +221,20 @@ def _find(rule: RolloutRule, name: str, contest: Contest) -> SignalFinding:
     )
 
 
-def _gap(name: str, watch: Watch, contest: Contest, found: Bounds) -> str | None:
+def _gap(name: str, signal: SignalRule, comparison: ArmComparison, found: Bounds) -> str | None:
     """Return why the signal does not count as measured, or None."""
-    for arm, title in ((contest.candidate, "candidate"), (contest.champion, "champion")):
+    for arm, title in ((comparison.candidate, "candidate"), (comparison.champion, "champion")):
         asked = arm.measured + arm.unmeasured
-        if asked and arm.measured < watch.min_coverage * asked:
+        if asked and arm.measured < signal.min_coverage * asked:
             return (
                 f"{label(name)} was measured on {arm.measured} of the {title}'s {asked} requests; "
-                f"at least {watch.min_coverage:.0%} are needed."
+                f"at least {signal.min_coverage:.0%} are needed."
             )
     if found.is_known:
         return None
     return (
-        f"{label(name)} was measured with {contest.candidate.askers} askers of the candidate and "
-        f"{contest.champion.askers} of the champion; at least {LEAST_UNITS} of each are needed."
+        f"{label(name)} was measured with {comparison.candidate.num_units} askers of the candidate and "
+        f"{comparison.champion.num_units} of the champion; at least {MIN_UNITS} of each are needed."
     )
 
 

@@ -33,9 +33,9 @@ class DeployConfig(StageConfig):
     canary: its share grows by evidence; ab: its share is fixed. The last three need `moves_champion: false` of
     release.promote."""
     shares: list[float] = Field(default=[0.01, 0.1, 0.5, 1.0], min_length=1)
-    """Of the askers, one a step of a canary."""
+    """Of the assignment units (a request's `user`, else its key), one a step of a canary."""
     ab_share: float = Field(default=0.5, gt=0, lt=1)
-    """Of the askers, that the candidate answers in an A/B comparison."""
+    """Of the assignment units, that the candidate answers in an A/B comparison."""
     slow_s: float = Field(default=10.0, gt=0)
     """An answer that takes longer counts as slow."""
     rule: RolloutRule = RolloutRule()
@@ -49,7 +49,7 @@ class DeployConfig(StageConfig):
         return self
 
     def steps(self) -> list[float]:
-        """Return the share of the askers that are shown the candidate's answers, step by step."""
+        """Return the share of assignment units that are shown the candidate's answers, step by step."""
         return {"canary": self.shares, "ab": [self.ab_share], "shadow": [0.0]}.get(self.strategy, [1.0])
 
 
@@ -120,9 +120,9 @@ class Heartbeat(Fact):
         return not self.is_over and now - datetime.fromisoformat(self.at) < STALE_AFTER
 
 
-def bucket_of(rollout: str, asker: str) -> int:
+def bucket_of(rollout: str, unit: str) -> int:
     """Return which of `BUCKETS` parts of the traffic somebody belongs to: many share one, so it tells nobody apart."""
-    digest = hashlib.sha256(f"{rollout}\0{asker}".encode("utf-8", "surrogatepass")).digest()
+    digest = hashlib.sha256(f"{rollout}\0{unit}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8]) % BUCKETS
 
 

@@ -12,7 +12,7 @@ confidence sequences". Requests of one key (a user, a session) may resemble each
 Zeger 1986). Parts with different shares are compared each for itself and their evidence is added, or traffic that got
 harder as the candidate's share rose would pass for a worse candidate.
 
-Caveat: the promise is asymptotic. Below `LEAST_UNITS` keys an arm there are no bounds, and `tests/bench/canary.py`
+Caveat: the promise is asymptotic. Below `MIN_UNITS` keys an arm there are no bounds, and `tests/bench/canary.py`
 measures the error of the rest.
 """
 
@@ -27,7 +27,7 @@ from tasks.core.statistics.paired_comparison import Better
 
 Values = float | np.float64 | NDArray[np.float64]  # of one moment, or of many at once
 
-LEAST_UNITS = 20  # keys of an arm; tests/bench/canary.py measures the error that is left
+MIN_UNITS = 20  # keys of an arm; tests/bench/canary.py measures the error that is left
 TYPICAL_EFFECT = 0.08  # difference in means for which the bounds are sharp; finds ten points soonest in the bench
 
 
@@ -86,7 +86,7 @@ class Arm:
         self._sums = [0.0, 0.0, 0.0, 0.0, 0.0]  # requests, total, squares, products, sizes
 
     @property
-    def askers(self) -> int:
+    def num_units(self) -> int:
         """Keys of the measured requests, one without a key being its own."""
         return self._single + len(self._keys)
 
@@ -114,11 +114,11 @@ class Arm:
     def totals(self) -> Totals:
         """Return the sums up to now, as numpy scalars: an empty arm divides to NaN, not to an error."""
         requests, *rest = self._sums
-        return Totals(*(np.float64(value) for value in (requests, self.askers, *rest)))
+        return Totals(*(np.float64(value) for value in (requests, self.num_units, *rest)))
 
 
 @dataclass
-class Contest:
+class ArmComparison:
     """One signal of both arms. `better` says which way it points; a gain above zero is a better candidate."""
 
     better: Better
@@ -132,19 +132,19 @@ class Contest:
         part = compare(self.candidate.totals(), self.champion.totals())
         return self.before + Evidence(sign * part.score, part.information)
 
-    def next_part(self) -> "Contest":
-        """Return the contest to go on with when the share of traffic changes: empty arms, with the evidence so far."""
-        return Contest(self.better, before=self.evidence())
+    def next_part(self) -> "ArmComparison":
+        """Return the comparison after a change of the share of traffic: empty arms, with the evidence so far."""
+        return ArmComparison(self.better, before=self.evidence())
 
 
 def compare(candidate: Totals, champion: Totals) -> Evidence:
-    """Return the evidence on mean(candidate) - mean(champion); none where an arm has fewer than LEAST_UNITS keys.
+    """Return the evidence on mean(candidate) - mean(champion); none where an arm has fewer than MIN_UNITS keys.
 
     No arm's variance counts as less than that of both together: an arm without a single error among few requests has
     not shown that it makes none.
     """
     arms = (candidate, champion)
-    is_enough = np.minimum(candidate.keys, champion.keys) >= LEAST_UNITS
+    is_enough = np.minimum(candidate.keys, champion.keys) >= MIN_UNITS
     with np.errstate(divide="ignore", invalid="ignore"):
         own = [_variance(arm) for arm in arms]
         together = sum(one * arm.requests for one, arm in zip(own, arms, strict=True)) / sum(a.requests for a in arms)

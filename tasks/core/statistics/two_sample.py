@@ -15,7 +15,7 @@ from scipy import stats
 
 Floats = NDArray[np.float64]
 
-LEAST_EXPECTED = 5.0  # Cochran 1954, "Some methods for strengthening the common chi-square tests"
+MIN_EXPECTED = 5.0  # Cochran 1954, "Some methods for strengthening the common chi-square tests"
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _rare_together(counts: Floats) -> Floats:
     if counts.shape[1] <= 2:
         return counts
     expected = counts.sum(axis=0) * counts.sum(axis=1).min() / counts.sum()
-    is_rare = expected < LEAST_EXPECTED
+    is_rare = expected < MIN_EXPECTED
     if not is_rare.any():
         return counts
     return np.column_stack([counts[:, ~is_rare], counts[:, is_rare].sum(axis=1)])

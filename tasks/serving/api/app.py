@@ -94,7 +94,7 @@ class Handlers:
 
     async def rollout(self, request: Request) -> Response:
         self._gateway.authenticate(request.headers.get("authorization"), needs_admin=True)
-        return _json(self._gateway.rollout())
+        return _json(self._gateway.rollout_state())
 
     async def openapi(self, _: Request) -> Response:
         return _json(document([model.id for model in self._models()], self._groups))

@@ -60,6 +60,12 @@ class Exchange:
         return self.arm.model.name
 
 
+OnRecord = Callable[[Exchange, AnswerRecord], None]
+"""Called with every answer at its end; must not block."""
+RolloutState = Callable[[], Mapping[str, Any]]
+"""Returns how the rollout stands, for administrators."""
+
+
 class Gateway:
     """Answers requests with the served models, within keys, budgets and limits."""
 
@@ -72,12 +78,14 @@ class Gateway:
         self.cache: AnswerCache[PartialAnswer] = AnswerCache(config.cache_entries)
         self.metrics = Metrics()
         self.started_at = int(time.time())
-        self.on_record: Callable[[Exchange, AnswerRecord], None] = lambda _, __: None
-        """Called with every answer at its end; must not block."""
-        self.rollout: Callable[[], Mapping[str, Any]] = dict
-        """Returns the state of the rollout, for administrators."""
+        self._on_record: OnRecord = lambda _, __: None
+        self.rollout_state: RolloutState = dict
         self.metrics.gauge("ratchet_running", "Answers under way.", lambda: self.queue.running)
         self.metrics.gauge("ratchet_queue_depth", "Requests that wait for a place.", lambda: self.queue.waiting)
+
+    def attach(self, on_record: OnRecord, rollout_state: RolloutState) -> None:
+        """Let a rollout hear of every answer at its end, and say how it stands."""
+        self._on_record, self.rollout_state = on_record, rollout_state
 
     @property
     def is_ready(self) -> bool:
@@ -176,7 +184,7 @@ class Gateway:
         self.metrics.count_answer(record)
         try:
             self.recorder.record(record)
-            self.on_record(exchange, record)
+            self._on_record(exchange, record)
         except Exception as error:  # an answer must not fail because it could not be kept
             logger.warning("answer %s is not recorded: %s", record.answer_id, type(error).__name__)
 

@@ -7,6 +7,7 @@ that, and does not count as evidence. A shadow is given to nobody.
 import time
 from collections.abc import Sequence
 
+from tasks.core.rollout.next_action import Loaded
 from tasks.core.rollout.plan import RolloutDocument, bucket_of, is_candidates
 from tasks.serving.gateway.router import ANY, CHAMPION, Arm, Choice
 from tasks.serving.gateway.served_model import ServedModel
@@ -24,6 +25,11 @@ class RolloutRouter:
         self.warm_since = 0.0
         self.rollout: RolloutDocument | None = None
         """The rollout that the candidate belongs to."""
+
+    def loaded(self) -> Loaded:
+        """Return what is in memory."""
+        candidate, warm = (arm.model.digest if arm else None for arm in (self.candidate, self.warm))
+        return Loaded(self.champion.model.digest, candidate, warm, self.rollout.id if self.rollout else None)
 
     def arms(self) -> Sequence[Arm]:
         """Return the champion and a candidate whose answers are shown."""

@@ -30,15 +30,15 @@ class _Crowded(Exception):  # noqa: N818 (no error)
 class Shadows:
     """The shadows of one gateway."""
 
-    def __init__(self, gateway: Gateway, most: int, on_record: Callable[[AnswerRecord], None]) -> None:
-        self._gateway, self._most, self._on_record = gateway, most, on_record
+    def __init__(self, gateway: Gateway, max_running: int, on_record: Callable[[AnswerRecord], None]) -> None:
+        self._gateway, self._max_running, self._on_record = gateway, max_running, on_record
         self._tasks: set[asyncio.Task[None]] = set()
         self.dropped = 0
         """Left out or broken off, since others had to be answered."""
 
     def offer(self, exchange: Exchange, arm: Arm) -> None:
         """Let the arm answer the same question, unless others come first."""
-        if len(self._tasks) >= self._most or self._is_crowded():
+        if len(self._tasks) >= self._max_running or self._is_crowded():
             self.dropped += 1
             return
         task = asyncio.create_task(self._answer(exchange, arm))

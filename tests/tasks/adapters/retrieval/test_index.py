@@ -88,8 +88,8 @@ def test_the_likeness_of_passages_found_is_that_of_a_scored_search(tmp_path: Pat
     questions = ["what does os.path.join do", "json"]
     found = retriever.search(questions, 3)
     scored = [[score for _, score in passages] for passages in retriever.search_scored(questions, 3)]
-    assert retriever.likeness(retriever.embedder.embed(questions), found) == pytest.approx([max(s) for s in scored])
-    assert retriever.likeness(retriever.embedder.embed(questions), [found[0], []])[1] is None
+    assert retriever.similarity(retriever.embedder.embed(questions), found) == pytest.approx([max(s) for s in scored])
+    assert retriever.similarity(retriever.embedder.embed(questions), [found[0], []])[1] is None
 
 
 def test_each_question_leaves_out_its_own_documents(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ def reserve(texts: list[str | None], **values: int) -> Reserve:
     return Reserve([grams_of(pl.Series(texts, dtype=pl.String), size=SIZE)], **values)
 
 
-def found(known: Reserve, texts: list[str | None], least_share: float = 0.01) -> list[Match]:
-    return known.matches(pl.Series(texts, dtype=pl.String), least_share=least_share, size=SIZE)
+def found(known: Reserve, texts: list[str | None], min_share: float = 0.01) -> list[Match]:
+    return known.matches(pl.Series(texts, dtype=pl.String), min_share=min_share, size=SIZE)
 
 
 def windows(text: str) -> set[tuple[str, ...]]:
@@ -34,8 +34,8 @@ def test_case_and_punctuation_do_not_hide_an_overlap() -> None:
 
 def test_a_smaller_share_than_asked_for_is_no_match() -> None:
     known = reserve(["the cat sat on the mat"])
-    assert found(known, ["the cat sat"], least_share=0.5) == []
-    assert found(known, ["the cat sat"], least_share=0.25) != []
+    assert found(known, ["the cat sat"], min_share=0.5) == []
+    assert found(known, ["the cat sat"], min_share=0.25) != []
 
 
 def test_what_many_reserved_texts_share_is_boilerplate() -> None:
@@ -57,12 +57,12 @@ def test_an_absent_or_empty_text_matches_nothing() -> None:
 def test_texts_are_numbered_on_over_batches_and_blocks() -> None:
     texts = pl.Series([f"text number{n} of its own" for n in range(3000)])
     known = Reserve([grams_of(texts[:2500], size=SIZE), grams_of(texts[2500:], size=SIZE, first=2500)])
-    assert known.matches(texts[[2999, 1500, 2]], least_share=0.9, size=SIZE) == [
+    assert known.matches(texts[[2999, 1500, 2]], min_share=0.9, size=SIZE) == [
         Match(0, 2999, 1.0),
         Match(1, 1500, 1.0),
         Match(2, 2, 1.0),
     ]
-    assert [(match.row, match.reserved) for match in known.matches(texts, least_share=0.9, size=SIZE)] == [
+    assert [(match.row, match.reserved) for match in known.matches(texts, min_share=0.9, size=SIZE)] == [
         (number, number) for number in range(3000)
     ]
 

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.core.rollout.decision import WATCHED, Rollout, RolloutDecision, RolloutRule, Watch
+from tasks.core.rollout.decision import WATCHED, Rollout, RolloutDecision, RolloutRule, SignalRule
 
 RULE = RolloutRule(
     signals={
-        "quality": Watch(better="higher", margin=0.1),
-        "errors": Watch(better="lower", margin=0.05),
-        "feedback": Watch(better="lower", margin=0.1, min_coverage=0, advance_needs_it=False),
+        "quality": SignalRule(better="higher", margin=0.1),
+        "errors": SignalRule(better="lower", margin=0.05),
+        "feedback": SignalRule(better="lower", margin=0.1, min_coverage=0, advance_needs_it=False),
     }
 )
 BETTER = RULE.model_copy(update={"advance": "better"})
@@ -180,7 +180,7 @@ def test_rules_that_decide_nothing_or_hold_a_typo_are_refused(wrong):
     with pytest.raises(ValidationError):
         RolloutRule(**wrong)
     with pytest.raises(ValidationError):
-        Watch(better="higher", margin=1.0)
+        SignalRule(better="higher", margin=1.0)
 
 
 def test_a_decision_survives_being_written_and_read():

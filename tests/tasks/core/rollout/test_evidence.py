@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from tasks.core.records.answer import AnswerRecord
-from tasks.core.rollout.decision import RolloutRule, Watch
+from tasks.core.rollout.decision import RolloutRule, SignalRule
 from tasks.core.rollout.evidence import RolloutEvidence
 from tasks.core.rollout.plan import RolloutDocument
 from tests.tasks.answers import answer
 
 START = datetime.fromisoformat("2026-05-01T10:00:00+00:00")
-RULE = RolloutRule(signals={"quality": Watch(better="higher", margin=0.2)}, min_requests=50)
+RULE = RolloutRule(signals={"quality": SignalRule(better="higher", margin=0.2)}, min_requests=50)
 
 
 def document(**changes: Any) -> RolloutDocument:

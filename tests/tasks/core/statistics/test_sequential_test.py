@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tasks.core.statistics.sequential_test import LEAST_UNITS, Arm, Contest, Evidence, bounds, compare, radius
+from tasks.core.statistics.sequential_test import MIN_UNITS, Arm, ArmComparison, Evidence, bounds, compare, radius
 
 
 def _load_bench():
@@ -33,8 +33,8 @@ def arm(requests) -> Arm:
     return found
 
 
-def contest(candidate, champion, better="higher") -> Contest:
-    return Contest(better, arm(candidate), arm(champion))
+def comparison(candidate, champion, better="higher") -> ArmComparison:
+    return ArmComparison(better, arm(candidate), arm(champion))
 
 
 def bernoulli(rate: float, size: int, seed: int) -> list[float]:
@@ -59,14 +59,14 @@ def test_counting_up_gives_the_sums_over_keys(requests):
 @given(REQUESTS, REQUESTS, st.randoms(use_true_random=False))
 def test_the_order_of_requests_within_an_arm_does_not_matter(one, other, random):
     shuffled = random.sample(one, len(one))
-    before, after = contest(one, other).evidence(), contest(shuffled, other).evidence()
+    before, after = comparison(one, other).evidence(), comparison(shuffled, other).evidence()
     assert after.score == pytest.approx(before.score)
     assert after.information == pytest.approx(before.information)
 
 
 @given(REQUESTS, REQUESTS)
 def test_exchanging_the_arms_turns_the_gain_around(one, other):
-    forth, back = contest(one, other).evidence(), contest(other, one).evidence()
+    forth, back = comparison(one, other).evidence(), comparison(other, one).evidence()
     assert forth.score == pytest.approx(-back.score)
     assert forth.information == pytest.approx(back.information)
 
@@ -74,7 +74,7 @@ def test_exchanging_the_arms_turns_the_gain_around(one, other):
 @given(REQUESTS, REQUESTS)
 def test_a_signal_and_its_complement_that_is_better_when_lower_say_the_same(one, other):
     flipped = [[(1 - value, key) for value, key in requests] for requests in (one, other)]
-    higher, lower = contest(one, other).evidence(), contest(*flipped, better="lower").evidence()
+    higher, lower = comparison(one, other).evidence(), comparison(*flipped, better="lower").evidence()
     assert lower.score == pytest.approx(higher.score, rel=1e-6, abs=1e-6)
     assert lower.information == pytest.approx(higher.information, rel=1e-6)
 
@@ -86,16 +86,16 @@ def test_what_is_no_number_between_0_and_1_was_not_measured(value):
 
 
 def test_no_bounds_below_the_least_number_of_keys():
-    enough, few = [1.0] * LEAST_UNITS, [0.0] * (LEAST_UNITS - 1)
+    enough, few = [1.0] * MIN_UNITS, [0.0] * (MIN_UNITS - 1)
     for one, other in ((enough, few), (few, enough), ([], []), (enough, [])):
-        found = bounds(contest(one, other).evidence(), 0.05, 0.05)
+        found = bounds(comparison(one, other).evidence(), 0.05, 0.05)
         assert (found.low, found.high, found.is_known) == (-math.inf, math.inf, False)
-    assert bounds(contest(enough, [*few, 0.0]).evidence(), 0.05, 0.05).is_known
+    assert bounds(comparison(enough, [*few, 0.0]).evidence(), 0.05, 0.05).is_known
 
 
 def test_many_requests_of_few_keys_are_few():
-    requests = [(1.0, f"key-{number % (LEAST_UNITS - 1)}") for number in range(1000)]
-    assert not bounds(contest(requests, bernoulli(0.5, 1000, 0)).evidence(), 0.05, 0.05).is_known
+    requests = [(1.0, f"key-{number % (MIN_UNITS - 1)}") for number in range(1000)]
+    assert not bounds(comparison(requests, bernoulli(0.5, 1000, 0)).evidence(), 0.05, 0.05).is_known
 
 
 def test_requests_of_a_key_that_are_alike_count_as_about_one():
@@ -103,14 +103,14 @@ def test_requests_of_a_key_that_are_alike_count_as_about_one():
     often = [request for request in once for _ in range(10)]
     independent = [(value, None) for value, _ in often]
     other = bernoulli(0.5, 200_000, 2)
-    single, repeated, naive = (contest(a, other).evidence().information for a in (once, often, independent))
+    single, repeated, naive = (comparison(a, other).evidence().information for a in (once, often, independent))
     assert repeated == pytest.approx(single, rel=0.03)
     assert naive > 9 * repeated
 
 
 def test_an_arm_without_a_single_error_has_not_shown_that_it_makes_none():
     champion = bernoulli(0.02, 20_000, 3)
-    evidence = contest([0.0] * 200, champion, better="lower").evidence()
+    evidence = comparison([0.0] * 200, champion, better="lower").evidence()
     assert 1 / evidence.information >= np.var(champion) / 200
     assert bounds(evidence, 0.05, 0.05).low < 0
 
@@ -135,7 +135,7 @@ def test_more_evidence_or_more_error_narrows_the_bounds(information, alpha):
 
 
 def test_the_next_part_keeps_the_evidence_and_adds_to_it():
-    first = contest(bernoulli(0.6, 300, 4), bernoulli(0.5, 300, 5))
+    first = comparison(bernoulli(0.6, 300, 4), bernoulli(0.5, 300, 5))
     second = first.next_part()
     assert second.evidence() == first.evidence()
     for value, other in zip(bernoulli(0.6, 300, 6), bernoulli(0.5, 300, 7), strict=True):
@@ -148,11 +148,11 @@ def test_the_next_part_keeps_the_evidence_and_adds_to_it():
 
 def test_traffic_that_gets_harder_while_the_share_grows_does_not_pass_for_a_worse_candidate():
     easy, hard = (bernoulli(0.9, 100, 8), bernoulli(0.9, 5000, 9)), (bernoulli(0.5, 3000, 10), bernoulli(0.5, 3000, 11))
-    apart = contest(*easy).next_part()
+    apart = comparison(*easy).next_part()
     for side, values in ((apart.candidate, hard[0]), (apart.champion, hard[1])):
         for value in values:
             side.observe(value)
-    together = contest(easy[0] + hard[0], easy[1] + hard[1])
+    together = comparison(easy[0] + hard[0], easy[1] + hard[1])
     assert bounds(apart.evidence(), 0.05, 0.05).high > 0
     assert bounds(together.evidence(), 0.05, 0.05).high < 0
 
@@ -161,7 +161,7 @@ def test_many_moments_at_once_give_what_counting_up_gives():
     rng = np.random.default_rng(12)
     good, is_candidate = rng.random(400) < 0.7, rng.random(400) < 0.3
     at_once = compare(BENCH.counted(good[None], is_candidate[None]), BENCH.counted(good[None], ~is_candidate[None]))
-    live = Contest("higher")
+    live = ArmComparison("higher")
     for moment, (value, candidates) in enumerate(zip(good, is_candidate, strict=True)):
         (live.candidate if candidates else live.champion).observe(float(value))
         assert live.evidence().score == pytest.approx(at_once.score[0, moment])

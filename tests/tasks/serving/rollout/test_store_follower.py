@@ -23,18 +23,19 @@ from tasks.core.errors import DataError
 from tasks.core.records.answer import AnswerRecord
 from tasks.core.release.golden_questions import Golden
 from tasks.core.release.lineage import BASE, BaseFact, Manifest, PromptFact
-from tasks.core.rollout.decision import RolloutRule, Watch
+from tasks.core.rollout.decision import RolloutRule, SignalRule
 from tasks.core.rollout.plan import DeployConfig, RolloutDocument
 from tasks.serving.gateway.served_model import ServedModel
 from tasks.serving.rollout.rollout_router import RolloutRouter
-from tasks.serving.rollout.store_follower import Deployment, open_champion
+from tasks.serving.rollout.store_follower import StoreFollower, follow_store
+from tasks.serving.rollout.version_loader import open_champion
 from tests.tasks.ledger_facts import verdict_facts
 from tests.tasks.serving.conftest import AT, FakeEngine, Live, Start, served
 
 GOOD = "default is None"
 BAD = "It calls foo_bar."  # which no source holds
 RULE = RolloutRule(
-    signals={"quality": Watch(better="higher", margin=0.25), "errors": Watch(better="lower", margin=0.25)},
+    signals={"quality": SignalRule(better="higher", margin=0.25), "errors": SignalRule(better="lower", margin=0.25)},
     min_requests=60,
 )
 CANARY = DeployConfig(strategy="canary", shares=[0.3, 1.0], rule=RULE)
@@ -69,7 +70,7 @@ class Fleet:
     past: Past = field(default_factory=Past)
     load_s: float = 0.0
     loads: list[str] = field(default_factory=list)
-    deployment: Deployment | None = None
+    follower: StoreFollower | None = None
     router: RolloutRouter | None = None
 
     @property
@@ -110,16 +111,16 @@ class Fleet:
         """Begin to serve what the store says, and to follow it."""
         config = self.live.gateway.config.model_copy(update={"follow_s": 0.05, "golden_check_s": 5.0, **values})
         self.live.gateway.config = config
-        before = self.deployment
+        before = self.follower
 
         async def begin() -> None:
             await self.live.gateway.router.close()
             model = await open_champion(self.deployments, self.load, config, "gateway test")
             self.router = self.live.gateway.router = RolloutRouter(model)
-            self.deployment = Deployment(
-                self.live.gateway, self.router, self.deployments, self.load, self.past, name="g", url=self.live.url
+            self.follower = follow_store(
+                self.live.gateway, self.router, self.deployments, self.load, self.past, "g", self.live.url
             )
-            self.live.tasks.append(asyncio.create_task(self.deployment.run()))
+            self.live.tasks.append(asyncio.create_task(self.follower.run()))
 
         assert before is None
         assert self.live.loop is not None
@@ -292,7 +293,7 @@ def test_a_version_without_golden_questions_must_say_something(fleet: Fleet, tex
 def test_a_version_that_cannot_be_loaded_or_answers_too_late_is_moved_back(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.serving.rollout.store_follower.PAUSE_S", 0.01)
+    monkeypatch.setattr("tasks.serving.rollout.version_loader.PAUSE_S", 0.01)
     first, damaged, lost, slow = (fleet.version() for _ in range(4))
     fleet.errors = {damaged: DataError("It is damaged."), lost: EngineLostError("The engine ended with code 9.")}
     fleet.promote(first)
@@ -530,7 +531,7 @@ def is_decided_on_all(state: Any) -> bool:
 
 
 def test_feedback_rolls_a_candidate_back(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.serving.rollout.store_follower.HEAR_S", 0.1)
+    monkeypatch.setattr("tasks.serving.rollout.rollout_controller.FEEDBACK_EVERY_S", 0.1)
     first, second = fleet.version(), fleet.version()
     fleet.promote(first)
     fleet.follow()

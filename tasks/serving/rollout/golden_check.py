@@ -18,7 +18,7 @@ from tasks.serving.gateway.served_model import ServedModel
 FIXED = "What do these documents describe?"
 
 
-async def probe(model: ServedModel, golden: Sequence[Golden], config: ServeConfig) -> str | None:
+async def check_golden(model: ServedModel, golden: Sequence[Golden], config: ServeConfig) -> str | None:
     """Return why the version must not serve, as a sentence, or None. Raises EngineLostError for a lost engine."""
     questions = [question.question for question in golden] or [FIXED]
     name = f"Model {short(model.digest)}"
