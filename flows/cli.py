@@ -4,17 +4,14 @@ import json
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from flows.commands.keys import keys_app
+from flows.commands.sentences import errors_as_sentences
 from tasks.adapters.system.console import configure_logging
-from tasks.core.errors import RatchetError
-from tasks.settings import Settings, go_offline
-
-if TYPE_CHECKING:
-    from tasks.core.feedback.review_queue import ReviewItem
-    from tasks.serving.records.review import Review
+from tasks.settings import Settings
 
 app = typer.Typer(
     help="Keep a domain language model fresh and never let it get worse.",
@@ -23,40 +20,45 @@ app = typer.Typer(
     add_completion=False,
 )
 
-keys_app = typer.Typer(help="Who may ask the gateway, and how much.", no_args_is_help=True)
-app.add_typer(keys_app, name="keys")
+LOOP, LOOKING, SERVING, MACHINE = "The loop", "Looking", "Serving", "This machine"
 
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="PATH=VALUE", help="Overlay a value: curate.dedup.bands=10.")
 ]
 Profile = Annotated[str | None, typer.Option(help="Overlay configs/profiles/NAME.yaml; work below data/NAME.")]
+Reason = Annotated[str, typer.Option(help="Why: kept in the ledger.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+app.add_typer(keys_app, name="keys", rich_help_panel=SERVING)
 
 
-@app.command(epilog="Example: ratchet run --reason 'new refund policy'")
+@app.command(rich_help_panel=LOOP, epilog="Example: ratchet run --reason 'new refund policy'")
 def run(
-    reason: Annotated[str, typer.Option(help="Why: kept in the ledger.")] = "",
+    reason: Reason = "",
     profile: Profile = None,
     overrides: Overrides = [],
     wait: Annotated[bool, typer.Option(help="Wait while another run holds this checkout, instead of leaving.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Turn the wheel once: curate, finetune, evaluate, and let the gate decide."""
-    with _sentences():
+    with errors_as_sentences():
         configure_logging()
         from flows.commands.launch import retrain_once
         from flows.runtime.session import Request
 
         request = Request(reason=reason, profile=profile, overrides=list(overrides), wait=wait)
-        typer.echo(retrain_once(request))
+        ended = retrain_once(request)
+        typer.echo(json.dumps(ended.facts(), indent=2) if as_json else ended.text())
 
 
-@app.command(epilog="Example: ratchet stage curate.dedup --set curate.dedup.bands=10")
+@app.command(rich_help_panel=LOOP, epilog="Example: ratchet stage curate.dedup --set curate.dedup.bands=10")
 def stage(
     name: Annotated[str, typer.Argument(help="group.name, as in curate.dedup")],
     profile: Profile = None,
     overrides: Overrides = [],
 ) -> None:
     """Run one stage alone, without DVC or Prefect; with --set or --profile it works below data/trial or data/NAME."""
-    with _sentences():
+    with errors_as_sentences():
         configure_logging()
         from tasks.runner import find_stage, run_stage
 
@@ -64,14 +66,14 @@ def stage(
         typer.echo(json.dumps(report.model_dump(mode="json"), indent=2, ensure_ascii=False))
 
 
-@app.command(epilog="Example: ratchet status --watch")
+@app.command(rich_help_panel=LOOKING, epilog="Example: ratchet status --watch")
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="For programs; with --watch an object a line.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show it again and again until Ctrl-C.")] = False,
     every: Annotated[float, typer.Option(min=0.5, help="Seconds between two looks of --watch.")] = 5,
 ) -> None:
     """Show what serves, the last runs, verdicts and drift, the gateway's queue, and what each key has used."""
-    with _sentences():
+    with errors_as_sentences():
         from flows.commands.status import read_status, status_text
 
         settings = Settings()
@@ -85,10 +87,10 @@ def status(
             time.sleep(every)
 
 
-@app.command(epilog="Example: ratchet why champion")
+@app.command(rich_help_panel=LOOKING, epilog="Example: ratchet why champion")
 def why(model: Annotated[str, typer.Argument(help="champion, candidate, or a model's digest")] = "champion") -> None:
     """Explain a model: from what serves back to the documents, and the verdict in plain words."""
-    with _sentences():
+    with errors_as_sentences():
         from tasks.adapters.release.explain import explain
         from tasks.adapters.release.registry import open_registry
 
@@ -97,8 +99,9 @@ def why(model: Annotated[str, typer.Argument(help="champion, candidate, or a mod
 
 
 @app.command(
+    rich_help_panel=LOOKING,
     epilog="Example: ratchet review --days 1 --limit 10, or without questions: "
-    "ratchet review --answer chatcmpl-2026050110-3f9a --label correct --text 'Two days.'"
+    "ratchet review --answer chatcmpl-2026050110-3f9a --label correct --text 'Two days.'",
 )
 def review(
     days: Annotated[float, typer.Option(min=0, help="How far back to look.")] = 7,
@@ -114,8 +117,8 @@ def review(
     reason: Annotated[str, typer.Option(help="Why: kept with the label.")] = "",
 ) -> None:
     """Label the answers most worth it; what you accept or correct becomes training data by `ingest: feedback`."""
-    with _sentences():
-        from flows.commands.review import LABELS, queue_json, queue_text
+    with errors_as_sentences():
+        from flows.commands.review import LABELS, ask_about, queue_json, queue_text
         from tasks.core.errors import ConfigError
         from tasks.serving.records.review import Review
 
@@ -131,36 +134,16 @@ def review(
         if show or as_json or not items:
             typer.echo(queue_json(items) if as_json else queue_text(items))
             return
-        _ask_about(session, items)
+        ask_about(session, items)
 
 
-def _ask_about(session: "Review", items: "list[ReviewItem]") -> None:
-    """Go through the queue with the person at the terminal."""
-    from flows.commands.review import LABELS, item_text
-
-    done = 0
-    for number, item in enumerate(items, start=1):
-        typer.echo(f"\n{number} of {len(items)}: {item_text(item)}")
-        proposed = "the proposed answer" if item.proposal is not None else "the answer"
-        key = ""
-        while key not in (*LABELS, "s", "q"):
-            key = typer.prompt(f"[a]ccept {proposed}, [c]orrect, [r]eject, [s]kip, [q]uit").strip().lower()[:1]
-        if key == "q":
-            break
-        if key in LABELS:
-            correction = typer.prompt("The right answer") if key == "c" else ""
-            session.keep(item, LABELS[key], correction=correction)
-            done += 1
-    typer.echo(f"{done} labelled.")
-
-
-@app.command(epilog="Example: ratchet serve --port 8080")
+@app.command(rich_help_panel=SERVING, epilog="Example: ratchet serve --port 8080")
 def serve(
     host: Annotated[str | None, typer.Option(help="Where to listen; other than loopback needs a key first.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one.")] = None,
 ) -> None:
     """Answer questions over OpenAI's API with the champion, or with the base model while there is none."""
-    with _sentences():
+    with errors_as_sentences():
         configure_logging()
         from tasks.serving import server
         from tasks.serving.config import load_config
@@ -170,33 +153,41 @@ def serve(
         server.serve(settings, load_config(), typer.echo)
 
 
-@app.command(epilog="Example: ratchet deploy candidate --strategy canary --reason 'new refund policy'")
+@app.command(
+    rich_help_panel=SERVING, epilog="Example: ratchet deploy candidate --strategy canary --reason 'new refund policy'"
+)
 def deploy(
     version: Annotated[str, typer.Argument(help="champion, candidate, or a model's digest")] = "candidate",
     strategy: Annotated[
         Literal["all_at_once", "shadow", "canary", "ab"] | None, typer.Option(help="Instead of the configured one.")
     ] = None,
     finish: Annotated[bool, typer.Option("--finish", help="End the rollout: its candidate becomes champion.")] = False,
-    reason: Annotated[str, typer.Option(help="Why: kept in the ledger.")] = "",
+    reason: Reason = "",
+    as_json: AsJson = False,
 ) -> None:
     """Bring a version to serve: at once, or by a rollout that running gateways carry out."""
-    with _sentences():
-        from flows.commands.deploy import begin, finish_rollout
+    with errors_as_sentences():
+        from flows.commands.deploy import begin, change_json, finish_rollout
 
-        typer.echo(finish_rollout(Settings(), reason) if finish else begin(Settings(), version, strategy, reason))
+        settings = Settings()
+        said = finish_rollout(settings, reason) if finish else begin(settings, version, strategy, reason)
+        typer.echo(change_json(settings, said) if as_json else said)
         _announce_changes()
 
 
-@app.command(epilog="Example: ratchet rollback --reason 'wrong prices'")
+@app.command(rich_help_panel=SERVING, epilog="Example: ratchet rollback --reason 'wrong prices'")
 def rollback(
-    reason: Annotated[str, typer.Option(help="Why: kept in the ledger.")],
+    reason: Reason,
     to: Annotated[str, typer.Option(metavar="VERSION", help="A digest; without it, what served before.")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Stop the rollout that runs, or, without one, let the version before serve again. Gateways follow in seconds."""
-    with _sentences():
-        from flows.commands.deploy import roll_back
+    with errors_as_sentences():
+        from flows.commands.deploy import change_json, roll_back
 
-        typer.echo(roll_back(Settings(), to, reason))
+        settings = Settings()
+        said = roll_back(settings, to, reason)
+        typer.echo(change_json(settings, said) if as_json else said)
         _announce_changes()
 
 
@@ -207,89 +198,48 @@ def _announce_changes() -> None:
     announce_changes_here(Settings())
 
 
-@app.command(epilog="Example: ratchet monitor --since 2026-05-01 --until 2026-05-02")
+@app.command(rich_help_panel=LOOKING, epilog="Example: ratchet monitor --since 2026-05-01 --until 2026-05-02")
 def monitor(
     model: Annotated[str | None, typer.Option(help="Version to look at, with --since.")] = None,
     since: Annotated[datetime | None, typer.Option(help="Look at given times (UTC), and keep nothing.")] = None,
     until: Annotated[datetime | None, typer.Option(help="End of these times; else now.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compare the answers since the last look with what the model was measured on, and say what drifted."""
-    with _sentences():
+    with errors_as_sentences():
         configure_logging()
         from flows.commands.launch import look_once
 
-        typer.echo("\n".join(look_once(model, since, until)))
+        ended = look_once(model, since, until)
+        typer.echo(json.dumps(ended.facts, indent=2) if as_json else "\n".join(ended.lines))
 
 
-@app.command(epilog="Example: ratchet up")
+@app.command(rich_help_panel=SERVING, epilog="Example: ratchet up")
 def up() -> None:
     """Start Prefect's server and UI, the deployments, the gateway and Evidently's UI; Ctrl-C ends all of them."""
-    with _sentences():
+    with errors_as_sentences():
         configure_logging()
         from flows.commands.up import up as run_all
 
         run_all(Settings(), typer.echo)
 
 
-@app.command(epilog="Example: ratchet demo")
+@app.command(rich_help_panel=LOOP, epilog="Example: ratchet demo")
 def demo(
     profile: Annotated[str, typer.Option(help="configs/profiles/NAME.yaml: what differs from this checkout.")] = "demo",
 ) -> None:
     """See the whole loop turn once, unattended, in a copy of this checkout: half an hour, from an existing champion."""
-    with _sentences():
+    with errors_as_sentences():
         configure_logging()
         from flows.demo.story import run_demo
 
         run_demo(Settings(), profile, typer.echo)
 
 
-@keys_app.command(name="add", epilog="Example: ratchet keys add support-bot --tokens-per-day 200000")
-def add_key(
-    name: Annotated[str, typer.Argument(help="Who will use it.")],
-    role: Annotated[Literal["user", "admin"], typer.Option(help="An admin also reads the metrics.")] = "user",
-    requests_per_minute: Annotated[int | None, typer.Option(min=1)] = None,
-    tokens_per_day: Annotated[int | None, typer.Option(min=1)] = None,
-) -> None:
-    """Make a key and print it, this once."""
-    with _sentences():
-        from datetime import UTC
-
-        from tasks.serving.access.keys import key_ring
-
-        token = key_ring(Settings()).create(
-            name,
-            role,
-            at=datetime.now(UTC).isoformat(),
-            requests_per_minute=requests_per_minute,
-            tokens_per_day=tokens_per_day,
-        )
-        typer.echo(token)
-
-
-@keys_app.command(name="list", epilog="Example: ratchet keys list")
-def list_keys() -> None:
-    """Show every key's id, role, name and limits."""
-    with _sentences():
-        from tasks.serving.access.keys import key_ring
-
-        for key in key_ring(Settings()).all():
-            limits = f"{key.requests_per_minute or 'any'} requests a minute, {key.tokens_per_day or 'any'} tokens a day"
-            typer.echo(f"{key.id}  {key.role:5}  {key.name}  ({limits})")
-
-
-@keys_app.command(name="revoke", epilog="Example: ratchet keys revoke 0123456789ab")
-def revoke_key(id_: Annotated[str, typer.Argument(metavar="ID")]) -> None:
-    """Refuse a key from now on, also in a running gateway."""
-    with _sentences():
-        from tasks.serving.access.keys import key_ring
-
-        key_ring(Settings()).revoke(id_)
-
-
-@app.command(epilog="Example: ratchet doctor")
+@app.command(rich_help_panel=MACHINE, epilog="Example: ratchet doctor")
 def doctor() -> None:
     """Check this machine, and say what to do about each fault."""
-    with _sentences():
+    with errors_as_sentences():
         from tasks.adapters.system.machine_checks import examine
 
         settings = Settings()
@@ -301,25 +251,13 @@ def doctor() -> None:
         raise typer.Exit(0 if all(check.is_ok for check in checks) else 4)
 
 
-@app.command(epilog="Example: ratchet schema conversation > conversation.schema.json")
+@app.command(rich_help_panel=MACHINE, epilog="Example: ratchet schema conversation > conversation.schema.json")
 def schema(record: Annotated[str, typer.Argument(help="document, conversation or feedback")]) -> None:
     """Print the JSON schema of a record type."""
-    with _sentences():
+    with errors_as_sentences():
         from tasks.core.errors import ConfigError
         from tasks.core.records.schema import RECORD_TYPES, json_schema
 
         if record not in RECORD_TYPES:
             raise ConfigError(f"There is no record type {record!r}; the types are {', '.join(RECORD_TYPES)}.")
         typer.echo(json.dumps(json_schema(record), indent=2))
-
-
-class _sentences:  # noqa: N801 (reads as a statement)
-    """Turn a RatchetError into one sentence on stderr and its exit code."""
-
-    def __enter__(self) -> None:
-        go_offline()
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, RatchetError):
-            typer.echo(f"{type(error).__name__}: {error}", err=True)
-            raise typer.Exit(error.exit_code)

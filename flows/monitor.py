@@ -57,7 +57,7 @@ def monitor(look: Look = Look()) -> list[str]:  # noqa: B008 (frozen)
         collect(run)
         drift(run)
         verdict = read_window_verdict(run.data)
-        link = _link(run, verdict)
+        link = report_address(run, verdict)
         _publish(verdict, link)
         if verdict.number is not None:
             told += announce_window(verdict, link, run.settings)
@@ -80,7 +80,7 @@ def _monitor_run(look: Look) -> Iterator[Run]:
         yield Run(settings, TRIAL if overrides else None, overrides)
 
 
-def _link(run: Run, verdict: WindowVerdict) -> str:
+def report_address(run: Run, verdict: WindowVerdict) -> str:
     """Return where the page stays: in the store, or where a look without consequence left it."""
     if verdict.number is None:
         return (run.data / "drift" / "report.html").absolute().as_uri()

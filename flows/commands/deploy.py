@@ -4,6 +4,7 @@ The gate's word counts: all at once takes a version that it promoted, a canary o
 reject; a shadow harms nobody and is open to all.
 """
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -63,6 +64,19 @@ def roll_back(settings: Settings, to: str, reason: str) -> str:
     note = f"It is not loaded at {', '.join(cold)}: there it serves once it is, which takes a while. " if cold else ""
     followed = _wait(deployments, lambda beat: beat.champion == pointer.model)
     return f"The champion is {short(pointer.model)}. {note}{_said(followed, time.monotonic() - started)}"
+
+
+def change_json(settings: Settings, sentence: str) -> str:
+    """Return what a change came to for programs: the sentence, and what the store and the gateways say after it."""
+    deployments = _deployments(settings)
+    champion, rollout = deployments.registry.pointer("champion"), deployments.rollout()
+    facts = {
+        "sentence": sentence,
+        "champion": champion.model if champion else None,
+        "rollout": rollout.model_dump(mode="json") if rollout else None,
+        "gateways": [beat.model_dump(mode="json") for beat in deployments.heartbeats.alive(datetime.now(UTC))],
+    }
+    return json.dumps(facts, indent=2)
 
 
 def deploy_config(strategy: Strategy | None) -> DeployConfig:

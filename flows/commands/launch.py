@@ -1,22 +1,63 @@
-"""Run the retrain flow, or a look of the monitor, here and now, and say in a few lines how it ended."""
+"""What `ratchet run` and `ratchet monitor` do: run the flow here and now, and return how it ended as text or JSON."""
 
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from flows.runtime.prefect_address import configured_api
-from flows.runtime.run import Outcome
+from flows.runtime.run import Outcome, Run
 from flows.runtime.session import Request, session
 from tasks.adapters.storage.json_files import read_object
 from tasks.core.digests import short
 from tasks.core.release.verdict import Verdict, lines
+from tasks.runner import TRIAL
 from tasks.settings import Settings
 
 
-def retrain_once(request: Request) -> str:
-    """Run the flow once against the configured Prefect API or a private one, and return its summary.
+@dataclass(frozen=True)
+class RunEnd:
+    """How a run of the loop ended: what each stage did, and the folder with its verdict."""
+
+    outcomes: Mapping[str, str]
+    data: Path
+
+    def facts(self) -> dict[str, object]:
+        """Return it for programs: what each stage did, the verdict as `promote` wrote it, and where to read on."""
+        return {"stages": dict(self.outcomes), "verdict": self._verdict(), "release_note": str(self._release_note())}
+
+    def text(self) -> str:
+        """Return it for a person: what ran, the verdict in numbers, where to read on."""
+        ran = [name for name, outcome in self.outcomes.items() if outcome != "unchanged"]
+        head = f"Ran {', '.join(ran)}." if ran else "Nothing changed: no stage ran and no pointer moved."
+        facts = self._verdict()
+        candidate, champion = facts.pop("candidate"), facts.pop("champion")
+        text = [head, "", f"candidate {short(candidate)} against {short(champion) if champion else 'the base model'}"]
+        text += lines(Verdict.model_validate(facts))
+        return "\n".join([*text, "", f"release note  {self._release_note()}", "explain       ratchet why champion"])
+
+    def _verdict(self) -> dict[str, Any]:
+        return read_object(self.data / "promote" / "verdict.json")
+
+    def _release_note(self) -> Path:
+        return (self.data / "promote" / "release_note.html").absolute()
+
+
+@dataclass(frozen=True)
+class LookEnd:
+    """How a look of the monitor ended."""
+
+    lines: list[str]
+    """For a person."""
+    facts: Mapping[str, object]
+    """For programs: the window's verdict, and where its page is."""
+
+
+def retrain_once(request: Request) -> RunEnd:
+    """Run the flow once against the configured Prefect API or a private one, and return how it ended.
 
     Where no API is configured and nothing is stale, Prefect is not even loaded: its private server would record a run
     that nobody can look at. Raises RatchetError, with the failing stage's own sentence.
@@ -29,7 +70,7 @@ def retrain_once(request: Request) -> str:
             outcomes = active.outcomes if active.skip_all() else _retrain(settings, request)
         if not active.has_work:
             _announce_changes(settings)
-    return summary(outcomes, settings.data / request.folder if request.folder else settings.data)
+    return RunEnd(outcomes, settings.data / request.folder if request.folder else settings.data)
 
 
 def _retrain(settings: Settings, request: Request) -> Mapping[str, Outcome]:
@@ -67,26 +108,19 @@ def _announce_changes(settings: Settings) -> None:
         announce_changes_here(settings)
 
 
-def look_once(model: str | None, since: datetime | None, until: datetime | None) -> list[str]:
-    """Run the monitor's flow once against the configured Prefect API or a private one, and return what it says.
+def look_once(model: str | None, since: datetime | None, until: datetime | None) -> LookEnd:
+    """Run the monitor's flow once against the configured Prefect API or a private one, and return what it found.
 
     Raises RatchetError, with the failing stage's own sentence.
     """
     from flows.runtime.prefect_server import prefect_api
 
-    with prefect_api(Settings().home):
-        from flows.monitor import Look, monitor
+    settings = Settings()
+    with prefect_api(settings.home):
+        from flows.monitor import Look, monitor, read_window_verdict, report_address
 
-        return monitor(Look(model=model, since=since, until=until))
-
-
-def summary(outcomes: Mapping[str, str], data: Path) -> str:
-    """Return what a person at a terminal wants to know: what ran, the verdict in numbers, where to read on."""
-    ran = [name for name, outcome in outcomes.items() if outcome != "unchanged"]
-    head = f"Ran {', '.join(ran)}." if ran else "Nothing changed: no stage ran and no pointer moved."
-    facts = read_object(data / "promote" / "verdict.json")
-    candidate, champion = facts.pop("candidate"), facts.pop("champion")
-    text = [head, "", f"candidate {short(candidate)} against {short(champion) if champion else 'the base model'}"]
-    text += lines(Verdict.model_validate(facts))
-    note = (data / "promote" / "release_note.html").absolute()
-    return "\n".join([*text, "", f"release note  {note}", "explain       ratchet why champion"])
+        look = Look(model=model, since=since, until=until)
+        lines = monitor(look)
+    run = Run(settings, TRIAL if look.overrides() else None)
+    verdict = read_window_verdict(run.data)
+    return LookEnd(lines, {**verdict.model_dump(mode="json"), "report": report_address(run, verdict)})

@@ -1,8 +1,9 @@
-"""Everything at once: Prefect's server and UI, the deployments, the gateway, Evidently's UI. `ratchet up`.
+"""What `ratchet up` does: run Prefect's server and UI, the deployments, the gateway and Evidently's UI together.
 
-Each is a process of its own, looked after until Ctrl-C or SIGTERM, and started again where it ends; when this ends,
-none is left. Where PREFECT_API_URL names a server, that one is used and none is started. All but the gateway listen on
-loopback alone: neither Prefect's nor Evidently's UI asks who is there.
+Each is a process of its own, supervised until Ctrl-C or SIGTERM, and started again where it ends; when this ends, none
+is left. While all answer, `<home>/up/ready.json` holds their addresses by name. Where PREFECT_API_URL names a server,
+that one is used and none is started. All but the gateway listen on loopback alone: neither Prefect's nor Evidently's UI
+asks who is there.
 """
 
 import signal
@@ -15,42 +16,49 @@ import prefect
 from prefect.settings import PREFECT_API_URL
 
 from flows.runtime.prefect_address import NOTE
-from tasks.adapters.storage.files import write_text
+from tasks.adapters.storage.files import write_json, write_text
 from tasks.adapters.system.ports import LOOPBACK, check_port
 from tasks.adapters.system.supervisor import POLL_S, Service, Services
 from tasks.settings import Settings
 
+READY = Path("up") / "ready.json"  # below `home`: there while all is up
 PREFECT, FLOWS, GATEWAY, EVIDENTLY = "Prefect", "deployments", "gateway", "Evidently"
 
 
-def up(settings: Settings, say: Callable[[str], None]) -> None:
+def up(settings: Settings, echo: Callable[[str], None]) -> None:
     """Run all services until told to stop. Raises ExternalError where a port is taken, before anything is started."""
-    stop, hurry = threading.Event(), threading.Event()
+    stop, kill = threading.Event(), threading.Event()
 
     def on_signal(*_: object) -> None:
-        (hurry if stop.is_set() else stop).set()
+        (kill if stop.is_set() else stop).set()
 
     wanted = services(settings, PREFECT_API_URL.value())
     check_ports(settings, has_own_server=any(service.name == PREFECT for service in wanted))
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     note = settings.home / NOTE
     write_text(note, PREFECT_API_URL.value() or _address(settings.prefect_port, "/api"))
-    running = Services(wanted, say)
-    say("Starting; Ctrl-C ends all of it.")
-    was_up = False
+    running = Services(wanted, echo)
+    echo("Starting; Ctrl-C ends all of it.")
+    ready, was_up = settings.home / READY, False
+    ready.unlink(missing_ok=True)
     try:
         while not stop.wait(POLL_S):
-            running.tend()
-            if running.are_up and not was_up:
+            running.check()
+            if not running.are_up:
+                ready.unlink(missing_ok=True)
+            elif not ready.exists():
+                write_json(ready, {service.name: service.shown for service in wanted})
+                if not was_up:
+                    echo("All is up.")
                 was_up = True
-                say("All is up.")
     finally:
-        say("Stopping ...")
-        running.end(hurry.is_set)
+        echo("Stopping ...")
+        ready.unlink(missing_ok=True)
+        running.end(kill.is_set)
         note.unlink(missing_ok=True)
         for number, handler in before.items():
             signal.signal(number, handler)
-    say("Stopped.")
+    echo("Stopped.")
 
 
 def services(settings: Settings, api: str | None) -> list[Service]:
@@ -78,8 +86,8 @@ def services(settings: Settings, api: str | None) -> list[Service]:
             logs / "gateway.log",
             known,
             shown=f"{shown}/v1",
-            probe=f"{shown}/healthz",
-            is_heard=True,
+            health_url=f"{shown}/healthz",
+            is_printed=True,
         ),
         Service(
             EVIDENTLY,
@@ -90,7 +98,7 @@ def services(settings: Settings, api: str | None) -> list[Service]:
             logs / "evidently.log",
             {"DO_NOT_TRACK": "1"},
             shown=_address(settings.evidently_port),
-            probe=_address(settings.evidently_port, "/api/version"),
+            health_url=_address(settings.evidently_port, "/api/version"),
         ),
     ]
 
@@ -120,7 +128,7 @@ def _server(settings: Settings, logs: Path) -> Service:
         logs / "prefect.log",
         environment,
         shown=address,
-        probe=f"{address}/api/health",
+        health_url=f"{address}/api/health",
     )
 
 

@@ -117,3 +117,15 @@ def test_the_status_can_be_watched(settings: Settings, monkeypatch: pytest.Monke
     shown = CliRunner().invoke(app, ["status", "--watch", "--every", "3"])
     assert looks == [3, 3]
     assert shown.output.count("champion") >= 2, shown.output
+
+
+def test_a_change_is_told_to_programs_with_what_serves_after_it(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = loop.turn(GOOD).candidate, loop.turn(GOOD, seed=1).candidate
+    monkeypatch.setenv("RATCHET_STORE_URL", loop.settings.store_url)
+    shown = CliRunner().invoke(app, ["rollback", "--reason", "wrong prices", "--json"])
+    told = json.loads(shown.output)
+    assert (told["champion"], told["rollout"], told["gateways"]) == (first, None, [])
+    assert told["sentence"] == f"The champion is {first[:12]}. No gateway is running; the next one follows."
+    shown = CliRunner().invoke(app, ["deploy", second, "--strategy", "ab", "--json"])
+    told = json.loads(shown.output)
+    assert (told["champion"], told["rollout"]["candidate"]) == (first, second)

@@ -1,5 +1,6 @@
 """A run that has nothing to do ends without Prefect, and its ledger entry says so."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tasks.adapters.release.ledger import Ledger
 from tasks.adapters.storage.object_store import open_store
 from tasks.adapters.system import dvc
 from tasks.settings import Settings
+from tests.tasks.conftest import GOOD, Loop, load_bench
 
 
 @pytest.fixture
@@ -29,7 +31,6 @@ def flow_runs(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     (workdir / "data" / "fetch" / "champion.json").write_text('{"digest": null}')
     monkeypatch.setattr(launch, "configured_api", lambda _: None)
     monkeypatch.setattr(launch, "_retrain", retrain)
-    monkeypatch.setattr(launch, "summary", lambda outcomes, _: ", ".join(set(outcomes.values())))
     monkeypatch.setattr(dvc, "is_up_to_date", lambda: True)
     return started
 
@@ -40,7 +41,8 @@ def ledger_outcomes() -> list[object]:
 
 
 def test_where_nothing_is_stale_no_flow_starts_and_the_ledger_says_so(flow_runs: list[Request]) -> None:
-    assert launch.retrain_once(Request(reason="nightly")) == "unchanged"
+    ended = launch.retrain_once(Request(reason="nightly"))
+    assert set(ended.outcomes.values()) == {"unchanged"}
     assert flow_runs == []
     assert ledger_outcomes() == ["nothing changed"]
     (entry,) = Ledger(open_store(Settings().store_url)).entries()
@@ -68,3 +70,15 @@ def test_a_configured_prefect_api_records_the_run_also_where_nothing_is_stale(
     monkeypatch.setattr(launch, "configured_api", lambda _: "http://127.0.0.1:9/api")
     launch.retrain_once(Request(reason="seen"))
     assert [request.reason for request in flow_runs] == ["seen"]
+
+
+def test_a_run_is_told_to_programs_and_to_a_person(settings: Settings, repository: Path) -> None:
+    loop = Loop(settings, load_bench(repository, "gate"))
+    loop.curate()
+    candidate = loop.turn(GOOD).candidate
+    ended = launch.RunEnd({"ingest": "unchanged", "train": "ran"}, settings.data)
+    told = json.loads(json.dumps(ended.facts()))
+    assert told["stages"] == {"ingest": "unchanged", "train": "ran"}
+    assert (told["verdict"]["candidate"], told["verdict"]["outcome"]) == (candidate, "PROMOTE")
+    assert told["release_note"] == str((settings.data / "promote/release_note.html").absolute())
+    assert ended.text().startswith(f"Ran train.\n\ncandidate {candidate[:12]} against the base model\nPROMOTE: ")

@@ -38,6 +38,8 @@ def test_one_command_starts_all_and_ctrl_c_ends_all(first_run: FirstRun, tmp_pat
     try:
         wait_for(is_up, "not all is up", 240)
         said = log.read_text()
+        ready = checkout.json(".ratchet/up/ready.json")
+        assert (ready["Prefect"], ready["gateway"]) == (f"http://127.0.0.1:{prefect}", f"http://127.0.0.1:{gateway}/v1")
         for address in (f"http://127.0.0.1:{prefect}", f"http://127.0.0.1:{evidently}"):
             assert address in said
             assert "<html" in httpx.get(address, follow_redirects=True, timeout=30).text.lower()
@@ -60,6 +62,7 @@ def test_one_command_starts_all_and_ctrl_c_ends_all(first_run: FirstRun, tmp_pat
     left = [child for child in family.values() if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
     assert not left, [child.cmdline() for child in left]
     assert "Stopped." in log.read_text()
+    assert not (checkout.root / ".ratchet/up/ready.json").exists()
 
 
 def deployed(client: SyncPrefectClient) -> dict[str, UUID]:

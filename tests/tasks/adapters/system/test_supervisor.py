@@ -28,14 +28,14 @@ def tend(services: Services, condition, longest_s: float = 20) -> None:
     deadline = time.monotonic() + longest_s
     while not condition():
         assert time.monotonic() < deadline
-        services.tend()
+        services.check()
         time.sleep(0.05)
 
 
 def test_a_service_is_told_when_it_answers_and_one_that_needs_it_starts_then(tmp_path: Path) -> None:
     port, said = free_ports(1)[0], []
     address = f"http://127.0.0.1:{port}"
-    first = python("web", tmp_path, WEB, str(port), shown=address, probe=address)
+    first = python("web", tmp_path, WEB, str(port), shown=address, health_url=address)
     second = python("needy", tmp_path, "import time; time.sleep(600)", shown="here", after="web")
     services = Services([first, second], said.append)
     try:
@@ -85,7 +85,9 @@ def test_one_that_ends_is_said_once_with_its_last_words_and_started_again(
 ) -> None:
     monkeypatch.setattr("tasks.adapters.system.supervisor.FIRST_PAUSE_S", 0.1)
     said: list[str] = []
-    dying = python("dying", tmp_path, "import sys; sys.exit('DataError: no model yet')", probe="http://127.0.0.1:1")
+    dying = python(
+        "dying", tmp_path, "import sys; sys.exit('DataError: no model yet')", health_url="http://127.0.0.1:1"
+    )
     services = Services([dying], said.append)
     log = tmp_path / "dying.log"
     try:
@@ -101,7 +103,7 @@ def test_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     child = os.fork()
     if child == 0:
         services = Services([python("orphan", tmp_path, "import os, time; print(os.getpid()); time.sleep(600)")], print)
-        services.tend()
+        services.check()
         time.sleep(600)
     log = tmp_path / "orphan.log"
     deadline = time.monotonic() + 20
