@@ -29,7 +29,7 @@ MODEL_ROLLED_BACK = "ratchet.model.rolled_back"
 def announce_window(verdict: WindowVerdict, link: str, settings: Settings) -> list[str]:
     """Tell what a window says where it matters, and return the names of the events told."""
     told = []
-    if verdict.matters:
+    if verdict.is_confirmed:
         tell(DRIFT_DETECTED, verdict.model, drift_payload(verdict, link), settings)
         told.append(DRIFT_DETECTED)
     if verdict.quality.has_fallen:
@@ -41,7 +41,7 @@ def announce_window(verdict: WindowVerdict, link: str, settings: Settings) -> li
 
 def drift_payload(verdict: WindowVerdict, link: str) -> dict[str, object]:
     """Return what a retrain needs to know: where to read, what drifted, how bad it is, and which documents to add."""
-    wanted = verdict.wanted()
+    wanted = verdict.requested_documents()
     return {
         "report": link,
         "headline": verdict.drift.headline,

@@ -127,7 +127,7 @@ class _Demo:
             chapter.add(f"The monitor says: {watch.drift.headline}")
             chapter.links["drift report"] = self._watch_page(watch)
             self.story.qualities.append(Quality("usual questions", watch.quality.now, watch.drift.rows[1]))
-            if watch.matters:
+            if watch.is_confirmed:
                 raise TurnedOutOtherwiseError(f"The monitor is alarmed by usual questions: {watch.drift.headline}")
 
     def new_topic(self, champion: str, usual: list[str], new: list[str], package: str) -> WindowVerdict:
@@ -143,7 +143,7 @@ class _Demo:
                 chapter.add(*watch.lines())
                 chapter.links[f"drift report of window {watch.number}"] = self._watch_page(watch)
                 self.story.qualities.append(Quality(f"with {package}", watch.quality.now, watch.drift.rows[1]))
-                if watch.matters and package in watch.wanted().packages:
+                if watch.is_confirmed and package in watch.requested_documents().packages:
                     return watch
             raise TurnedOutOtherwiseError(f"The monitor has not confirmed that documents of {package} are missing.")
 

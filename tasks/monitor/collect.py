@@ -1,13 +1,13 @@
-"""Collect a window of what one model version answered, as the columns that drift compares.
+"""Collects one time window of the answers that one model version served, as a table for the drift tests.
 
 Reads the records of served answers and the feedback on them (settings say where), and the monitor's history in the
 store; writes `collect`: `window.parquet` and `window.json`. A window begins where the last one ended and is whole when
-it has enough rows; until then the next one begins at the same place. Shadow answers, answers from the cache and those
-that nobody waited for are left out. Of more rows than are wanted some are drawn (reservoir sampling, Vitter 1985,
-algorithm R), so memory does not grow with the traffic.
+it has enough rows; until then the next one begins at the same time. Shadow answers, cached answers and cancelled
+requests are left out. A large window is sampled down to `max_rows` (reservoir sampling, Vitter 1985, algorithm R), so
+memory does not grow with the traffic.
 
-It is no stage of dvc.yaml: what it reads depends on the clock, so that DVC could neither know it to be stale nor make
-it again. The runner alone runs it; what a retrain learns from a window enters through `ingest`, which DVC tracks.
+It is not a stage of dvc.yaml: what it reads depends on the clock, so DVC could neither see that it is stale nor
+reproduce it. Only the runner runs it. Training data from a window enter through `ingest`, which DVC tracks.
 Caveat: records are redacted, so a question is embedded without the names it held, as the training data are.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -33,28 +33,30 @@ if TYPE_CHECKING:
     from tasks.adapters.storage.object_store import Store
 
 WINDOW, FACTS = "window.parquet", "window.json"
-SETTLE_S = 10.0  # by then an answer is on disk
+SETTLE_S = 10.0  # the recorder has written an answer to disk by then
 
 
 class Config(StageConfig):
+    RENAMED: ClassVar[dict[str, str]] = {"most_hours": "max_hours"}
+
     model: str | None = None
-    """Version to look at: the beginning of its digest, or 'base'; None: the champion, or the base model without one."""
+    """Version to monitor: a prefix of its digest, or 'base'; None: the champion, or the base model without one."""
     since: datetime | None = None
-    """Begin of a window that is looked at without consequence; None: where the last one ended."""
+    """Start of a window whose verdict is not kept; None: where the last window ended."""
     until: datetime | None = None
     """End of such a window; None: now."""
     first_hours: float = Field(default=24.0, gt=0)
     """How far back the first window of a version reaches."""
-    most_hours: float = Field(default=168.0, gt=0)
-    """How far back a window reaches at most; older answers are passed over."""
+    max_hours: float = Field(default=168.0, gt=0)
+    """How far back a window reaches at most; older answers are skipped."""
     min_rows: int = Field(default=200, ge=20)
     """Rows that make a window whole; at least min_rows of monitor.drift."""
     max_rows: int = Field(default=2000, ge=20)
-    """Rows that are drawn from a larger window; each costs some milliseconds to embed."""
+    """Rows that are sampled from a larger window; each costs some milliseconds to embed."""
     embedder: str = "all-minilm-l6-v2"
-    """Makes the questions' vectors: as curate.index has it, or they are not compared."""
+    """Embeds the questions: the same as in curate.index, or the embeddings are not compared."""
     seed: int = 0
-    """Decides which rows are drawn."""
+    """Seed of the sampled rows."""
 
 
 class CollectReport(Report):
@@ -63,7 +65,7 @@ class CollectReport(Report):
     seen: int
     """Answers of the version in the window."""
     left_out: int
-    """Shadow, cached and abandoned answers, and those of other versions."""
+    """Shadow, cached and cancelled answers, and those of other versions."""
     is_whole: bool
     """There are enough rows to decide from."""
     is_next: bool
@@ -71,20 +73,20 @@ class CollectReport(Report):
 
 
 @dataclass
-class Drawn:
-    """Some rows of all that come, each with the same chance."""
+class Reservoir:
+    """A uniform random sample of a stream of answers: each is kept with the same probability."""
 
-    most: int
+    max_rows: int
     rng: random.Random
     rows: list[AnswerRecord] = field(default_factory=list)
     seen: int = 0
     left_out: int = 0
 
-    def take(self, answer: AnswerRecord) -> None:
+    def add(self, answer: AnswerRecord) -> None:
         self.seen += 1
-        if len(self.rows) < self.most:
+        if len(self.rows) < self.max_rows:
             self.rows.append(answer)
-        elif (place := self.rng.randrange(self.seen)) < self.most:
+        elif (place := self.rng.randrange(self.seen)) < self.max_rows:
             self.rows[place] = answer
 
 
@@ -96,15 +98,15 @@ def run(config: Config, out: Path, *, settings: Settings) -> CollectReport:
     store = open_registry(settings).store
     model = monitored_model(store, config.model)
     since, until = window_times(store, model, config)
-    drawn = _draw(model, since, until, config, settings)
-    rows = _rows(drawn.rows, since, settings)
+    reservoir = _sample(model, since, until, config, settings)
+    rows = _rows(reservoir.rows, since, settings)
     embedder = load_embedder(config.embedder, settings.threads)
     write_traffic(out / WINDOW, rows, embedder.embed([row["question"] for row in rows]), embedder.digest)
     report = CollectReport(
         model=model,
         rows=len(rows),
-        seen=drawn.seen,
-        left_out=drawn.left_out,
+        seen=reservoir.seen,
+        left_out=reservoir.left_out,
         is_whole=len(rows) >= config.min_rows,
         is_next=config.since is None and config.until is None,
     )
@@ -140,17 +142,17 @@ def window_times(store: "Store", model: str, config: Config) -> tuple[datetime, 
         return since, until
     last = WindowLog(store, model).last(1)
     begin = datetime.fromisoformat(last[0].until) if last else until - timedelta(hours=config.first_hours)
-    return min(max(begin, until - timedelta(hours=config.most_hours)), until), until
+    return min(max(begin, until - timedelta(hours=config.max_hours)), until), until
 
 
-def _draw(model: str, since: datetime, until: datetime, config: Config, settings: Settings) -> Drawn:
-    drawn = Drawn(config.max_rows, random.Random(config.seed))
+def _sample(model: str, since: datetime, until: datetime, config: Config, settings: Settings) -> Reservoir:
+    reservoir = Reservoir(config.max_rows, random.Random(config.seed))
     for answer in _answers(since, until, settings):
         if answer.model == model and counts_as_traffic(answer):
-            drawn.take(answer)
+            reservoir.add(answer)
         else:
-            drawn.left_out += 1
-    return drawn
+            reservoir.left_out += 1
+    return reservoir
 
 
 def _answers(since: datetime, until: datetime, settings: Settings) -> Iterator[AnswerRecord]:
@@ -166,9 +168,9 @@ def _answers(since: datetime, until: datetime, settings: Settings) -> Iterator[A
 def _rows(answers: list[AnswerRecord], since: datetime, settings: Settings) -> list[TrafficRow]:
     """Return the rows, oldest first, with what people said about them."""
     from tasks.adapters.records.feedback_store import open_feedback, read_feedback
-    from tasks.core.feedback.rules import settle
+    from tasks.core.feedback.rules import effective_verdicts
 
-    verdicts = settle(read_feedback(open_feedback(settings), since))
+    verdicts = effective_verdicts(read_feedback(open_feedback(settings), since))
     ordered = sorted(answers, key=lambda answer: (answer.at, answer.answer_id))
     return [row_of(answer, verdicts.get(answer.answer_id)) for answer in ordered]
 

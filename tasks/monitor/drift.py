@@ -1,12 +1,13 @@
-"""Decide whether a window has drifted from what the model was measured on, find out in what, and say what would help.
+"""Decides whether a window of served answers has drifted, finds the drifted questions, and recommends what to do.
 
-Reads `collect`, the version's reference and index in the registry, and the verdicts on the windows before; writes
-`drift`: `verdict.json`, `drifted.json` (answer ids, for `ratchet review --drifted`) and `report.html`; into the store
-the verdict and the page of a window that follows the last one; and into Evidently's workspace below `home`.
-Method: core/drift.py decides, core/triage.py explains. What an evaluation cannot know, latency and cost, is compared
-with the version's first served answers, and until there are enough of them is unmeasured. It is no stage of dvc.yaml,
-for the reasons that `collect` gives. Caveat: an evaluation asks what its makers thought of; where real traffic differs
-from it from the first day on, `reference: served` compares with what the version was first asked.
+Reads `collect`, the version's reference and index in the registry, and the verdicts on earlier windows. Writes
+`drift`: `verdict.json`, `drifted.json` (answer ids, for `ratchet review --drifted`) and `report.html`. The verdict and
+page of a window that follows the last one also go into the store, and its figures into Evidently's workspace below
+`home`. Method: `core/monitoring/drift.py` decides, `core/monitoring/triage.py` explains. Latency and cost, which an
+evaluation does not have, are compared with the version's first served answers and are unmeasured until there are
+enough of them. It is not a stage of dvc.yaml, for the reason that `collect` gives. Caveat: the questions of an
+evaluation are made up; where real traffic differs from them from the first day, set `reference: served` to compare with
+the first served answers instead.
 """
 
 import logging
@@ -52,7 +53,7 @@ WINDOW, FACTS = "window.parquet", "window.json"
 VERDICT, DRIFTED, PAGE = "verdict.json", "drifted.json", "report.html"
 WORKSPACE = "evidently"  # below `home`
 EMBEDDING = "question_embedding"
-SERVED_ALONE = ("latency_s", "cost")  # what no evaluation knows
+SERVED_ONLY = ("latency_s", "cost")  # columns that an evaluation does not have
 
 
 class Config(DriftConfig):
@@ -89,194 +90,192 @@ class DriftReport(Report):
 
 
 @dataclass(frozen=True)
-class Basis:
-    """What the window is compared with. `apart`: of single columns that the reference cannot know."""
+class Comparison:
+    """A window and what it is compared with."""
 
+    window: pl.DataFrame
     reference: pl.DataFrame
     compared_with: ComparedWith
-    apart: Mapping[str, pl.DataFrame]
+    column_references: Mapping[str, pl.DataFrame]
+    """The reference of each column that `reference` does not have."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the monitor of one version reads and remembers."""
+class MonitoredVersion:
+    """A model version and where its reference and its earlier verdicts are."""
 
+    model: str
     registry: "Registry"
     log: "WindowLog"
     settings: Settings
     folder: Path
-    """For files that are only passing through."""
-    model: str
+    """Temporary: for downloads."""
 
 
 def run(config: Config, collect: Path, out: Path, *, settings: Settings) -> DriftReport:
-    from tasks.adapters.monitoring.drift_page import Picture, render
-    from tasks.adapters.monitoring.traffic_table import embedder_of, read_traffic
+    from tasks.adapters.monitoring.drift_page import DriftTables, render
     from tasks.adapters.monitoring.window_log import WindowLog
-    from tasks.adapters.release.registry import Registry, open_registry
+    from tasks.adapters.release.registry import open_registry
     from tasks.adapters.storage.json_files import read_object
 
     facts = read_object(collect / FACTS)
-    store, model = open_registry(settings).store, str(facts["model"])
+    registry, model = open_registry(settings), str(facts["model"])
     with tempfile.TemporaryDirectory(prefix="ratchet-drift-") as folder:
-        place = Place(Registry(store), WindowLog(store, model), settings, Path(folder), model)
-        window = read_traffic(collect / WINDOW)
-        basis = _basis(config, place, embedder_of(collect / WINDOW))
-        verdict = decide(basis.reference, window, config, _history(config, place, facts), basis.apart)
-        parts = _parts(config, place, basis, window, verdict)
-        window_verdict = WindowVerdict(
+        version = MonitoredVersion(model, registry, WindowLog(registry.store, model), settings, Path(folder))
+        compared = _comparison(config, version, collect / WINDOW)
+        drift = decide(
+            compared.reference, compared.window, config, _history(config, version, facts), compared.column_references
+        )
+        segments = _drifted_segments(config, version, compared, drift)
+        verdict = WindowVerdict(
             model=model,
             since=facts["since"],
             until=facts["until"],
-            number=_number(place, facts),
-            compared_with=basis.compared_with,
-            drift=verdict,
-            quality=quality_of(basis.reference, window, verdict),
-            parts=parts,
-            drifted=_answers(parts, window),
+            number=_next_number(version, facts),
+            compared_with=compared.compared_with,
+            drift=drift,
+            quality=quality_of(compared.reference, compared.window, drift),
+            parts=segments,
+            drifted=_answer_ids(segments, compared.window),
         )
-        page = render(window_verdict, Picture(basis.reference, window, basis.apart, config.examples))
-        report = _report(window_verdict)
-        _write(out, window_verdict, page, report)
-        if window_verdict.number is not None:
-            _remember(config, place, window_verdict, page, collect / WINDOW, basis, window)
+        tables = DriftTables(compared.reference, compared.window, compared.column_references, config.examples)
+        page = render(verdict, tables)
+        report = _report(verdict)
+        _write(out, verdict, page, report)
+        if verdict.number is not None:
+            _append_to_history(config, version, compared, verdict)
+            version.log.keep_served(collect / WINDOW)
+            # The verdict comes last: a run that was killed before it is simply repeated.
+            version.log.append(verdict, page)
     return report
 
 
-def _basis(config: Config, place: Place, embedder: str) -> Basis:
-    from tasks.adapters.monitoring.traffic_table import no_traffic, read_traffic
+def _comparison(config: Config, version: MonitoredVersion, window_file: Path) -> Comparison:
+    from tasks.adapters.monitoring.traffic_table import embedder_of, no_traffic, read_traffic
 
-    path = place.folder / "served.parquet"
-    served = read_traffic(path, embedder) if place.log.served(path) else no_traffic()
-    path = place.folder / "reference.parquet"
-    if config.reference == "model" and place.model != BASE and place.registry.reference(place.model, path):
-        apart = {name: served for name in SERVED_ALONE if name in config.columns}
-        return Basis(read_traffic(path, embedder), "evaluation", apart)
-    return Basis(served, "served" if served.height else "nothing", {})
+    window, embedder = read_traffic(window_file), embedder_of(window_file)
+    path = version.folder / "served.parquet"
+    served = read_traffic(path, embedder) if version.log.copy_served(path) else no_traffic()
+    path = version.folder / "reference.parquet"
+    if config.reference == "model" and version.model != BASE and version.registry.reference(version.model, path):
+        served_columns = {name: served for name in SERVED_ONLY if name in config.columns}
+        return Comparison(window, read_traffic(path, embedder), "evaluation", served_columns)
+    return Comparison(window, served, "served" if served.height else "nothing", {})
 
 
-def _history(config: Config, place: Place, facts: Mapping[str, object]) -> list[DriftVerdict]:
-    """Return the verdicts on the windows before; a look at given times stands alone."""
+def _history(config: Config, version: MonitoredVersion, facts: Mapping[str, object]) -> list[DriftVerdict]:
+    """Return the verdicts on earlier windows, the latest last; none for a window of given times."""
     if not facts["is_next"]:
         return []
-    return [window_verdict.drift for window_verdict in place.log.last(max(config.confirmations, 1))]
+    return [verdict.drift for verdict in version.log.last(max(config.confirmations, 1))]
 
 
-def _number(place: Place, facts: Mapping[str, object]) -> int | None:
+def _next_number(version: MonitoredVersion, facts: Mapping[str, object]) -> int | None:
+    """Return the window's number in the history; None where it is not kept: too few rows, or given times."""
     if not (facts["is_next"] and facts["is_whole"]):
         return None
-    return max(place.log.numbers(), default=0) + 1
+    return max(version.log.numbers(), default=0) + 1
 
 
-def _parts(
-    config: Config, place: Place, basis: Basis, window: pl.DataFrame, verdict: DriftVerdict
+def _drifted_segments(
+    config: Config, version: MonitoredVersion, compared: Comparison, drift: DriftVerdict
 ) -> list[DriftedSegment]:
-    """Return the drifted parts of a window that is at least suspected."""
+    """Return the drifted segments of a window that is at least suspected."""
     from tasks.adapters.monitoring.document_terms import indexed_terms
 
-    rows = _rows(window)
-    reference = vectors(basis.reference[EMBEDDING])
-    if verdict.outcome not in ("SUSPECTED", "CONFIRMED") or len(rows.vectors) != window.height or not len(reference):
+    rows = _triage_rows(compared.window)
+    reference = vectors(compared.reference[EMBEDDING])
+    has_all_vectors = len(rows.vectors) == compared.window.height and len(reference) > 0
+    if drift.outcome not in ("SUSPECTED", "CONFIRMED") or not has_all_vectors:
         return []
-    version = None if place.model == BASE else place.model
-    known = indexed_terms(place.registry, version, place.settings.data / "index", place.folder)
+    model = None if version.model == BASE else version.model
+    known = indexed_terms(version.registry, model, version.settings.data / "index", version.folder)
     clusters = triage(reference, rows, known, config.triage)
-    wanted = [found for found in clusters if found.advice == "add_documents"]
-    offered = _offered(config, place.settings) if wanted else []
-    return [DriftedSegment(cluster=found, offers=_holding(found.missing_terms, offered)) for found in clusters]
+    needs_documents = any(found.advice == "add_documents" for found in clusters)
+    offered = _terms_on_offer(config, version.settings) if needs_documents else []
+    return [DriftedSegment(cluster=found, offers=_offers_with(found.missing_terms, offered)) for found in clusters]
 
 
-def _rows(window: pl.DataFrame) -> Rows:
+def _triage_rows(window: pl.DataFrame) -> Rows:
     return Rows(
         vectors=vectors(window[EMBEDDING]),
         texts=window["question"].to_list(),
-        quality=_signal(window["quality"]),
-        retrieval=_signal(window["retrieval_score"]),
-        abstained=_signal(window["abstained"]),
+        quality=_as_numbers(window["quality"]),
+        retrieval=_as_numbers(window["retrieval_score"]),
+        abstained=_as_numbers(window["abstained"]),
     )
 
 
-def _signal(series: pl.Series) -> Floats:
+def _as_numbers(series: pl.Series) -> Floats:
     """Return the values as numbers; what was not measured is NaN."""
     return np.asarray(series.cast(pl.Float64).fill_null(float("nan")).to_numpy(), dtype=np.float64)
 
 
-def _offered(config: Config, settings: Settings) -> list[tuple[Offer, set[str]]]:
+def _terms_on_offer(config: Config, settings: Settings) -> list[tuple[Offer, set[str]]]:
     from tasks.adapters.monitoring.document_terms import offered_terms
 
     return [(offer, offered_terms(offer, settings.s3_endpoint_url)) for offer in config.offers]
 
 
-def _holding(missing: list[str], offered: list[tuple[Offer, set[str]]]) -> list[Offer]:
+def _offers_with(missing: list[str], offered: list[tuple[Offer, set[str]]]) -> list[Offer]:
     """Return the offers that hold at least half of the missing terms."""
     return [offer for offer, terms in offered if missing and 2 * sum(term in terms for term in missing) >= len(missing)]
 
 
-def _answers(parts: list[DriftedSegment], window: pl.DataFrame) -> list[str]:
-    """Return the ids of the answers in the parts."""
-    rows = [row for part in parts for row in part.cluster.rows]
+def _answer_ids(segments: list[DriftedSegment], window: pl.DataFrame) -> list[str]:
+    """Return the ids of the answers in the segments."""
+    rows = [row for segment in segments for row in segment.cluster.rows]
     return window["answer_id"].gather(rows).to_list() if rows else []
 
 
-def _write(out: Path, window_verdict: WindowVerdict, page: str, report: DriftReport) -> None:
-    write_json(
-        out / VERDICT,
-        {**window_verdict.model_dump(mode="json"), "severity": report.severity, "matters": window_verdict.matters},
-    )
-    write_json(out / DRIFTED, window_verdict.drifted)
+def _write(out: Path, verdict: WindowVerdict, page: str, report: DriftReport) -> None:
+    facts = {"severity": report.severity, "matters": verdict.is_confirmed}
+    write_json(out / VERDICT, {**verdict.model_dump(mode="json"), **facts})
+    write_json(out / DRIFTED, verdict.drifted)
     write_text(out / PAGE, page)
 
 
-def _remember(
-    config: Config,
-    place: Place,
-    window_verdict: WindowVerdict,
-    page: str,
-    window_file: Path,
-    basis: Basis,
-    window: pl.DataFrame,
-) -> None:
-    """Keep the window: last of all its verdict, so that a run killed before is simply done again."""
+def _append_to_history(config: Config, version: MonitoredVersion, compared: Comparison, verdict: WindowVerdict) -> None:
+    """Add the window's columns to Evidently's workspace, where the configuration keeps that history."""
     from tasks.adapters.monitoring.evidently_report import keep_report
 
-    if config.keeps_history:
-        columns = [name for name, column in config.columns.items() if column.kind != "embedding"]
-        keep_report(
-            place.settings.home / WORKSPACE,
-            _before(basis, columns),
-            window.select(columns),
-            at=datetime.fromisoformat(window_verdict.until),
-            name=f"{short(place.model)}, window {window_verdict.number}",
-            tags=[window_verdict.drift.outcome, short(place.model)],
-        )
-    place.log.keep_served(window_file)
-    place.log.append(window_verdict, page)
+    if not config.keeps_history:
+        return
+    columns = [name for name, column in config.columns.items() if column.kind != "embedding"]
+    keep_report(
+        version.settings.home / WORKSPACE,
+        _reference_columns(compared, columns),
+        compared.window.select(columns),
+        at=datetime.fromisoformat(verdict.until),
+        name=f"{short(version.model)}, window {verdict.number}",
+        tags=[verdict.drift.outcome, short(version.model)],
+    )
 
 
-def _before(basis: Basis, columns: list[str]) -> pl.DataFrame:
-    """Return what each column is compared with, side by side; a shorter one ends in nulls."""
-    parts = [basis.apart.get(name, basis.reference).select(name) for name in columns]
-    return pl.concat(parts, how="horizontal_extend")
+def _reference_columns(compared: Comparison, columns: list[str]) -> pl.DataFrame:
+    """Return what each column is compared with, side by side; shorter columns are padded with nulls."""
+    references = [compared.column_references.get(name, compared.reference).select(name) for name in columns]
+    return pl.concat(references, how="horizontal_extend")
 
 
-def _report(window_verdict: WindowVerdict) -> DriftReport:
+def _report(verdict: WindowVerdict) -> DriftReport:
     by_state: dict[str, list[str]] = {"suspected": [], "confirmed": [], "unmeasured": [], "steady": []}
-    for found in window_verdict.drift.findings:
+    for found in verdict.drift.findings:
         by_state[found.state].append(found.column if found.aspect == "values" else f"{found.column} missing")
     return DriftReport(
-        outcome=window_verdict.drift.outcome,
-        severity=window_verdict.severity,
-        model=window_verdict.model,
-        window=window_verdict.number,
-        rows=window_verdict.drift.rows[1],
-        reference_rows=window_verdict.drift.rows[0],
-        compared_with=window_verdict.compared_with,
+        outcome=verdict.drift.outcome,
+        severity=verdict.severity,
+        model=verdict.model,
+        window=verdict.number,
+        rows=verdict.drift.rows[1],
+        reference_rows=verdict.drift.rows[0],
+        compared_with=verdict.compared_with,
         suspected=by_state["suspected"],
         confirmed=by_state["confirmed"],
         unmeasured=by_state["unmeasured"],
-        parts=len(window_verdict.parts),
-        drifted=len(window_verdict.drifted),
-        quality=window_verdict.quality.now,
-        quality_before=window_verdict.quality.before,
-        quality_fell=window_verdict.quality.has_fallen,
+        parts=len(verdict.parts),
+        drifted=len(verdict.drifted),
+        quality=verdict.quality.now,
+        quality_before=verdict.quality.before,
+        quality_fell=verdict.quality.has_fallen,
     )

@@ -1,1 +1,1 @@
-"""Windows of served traffic as tables, drift as pages and pictures (Evidently, matplotlib)."""
+"""Windows of served traffic as tables, drift as an HTML page, and the history of windows (Evidently)."""

@@ -1,4 +1,4 @@
-"""The terms of documents: of those a model version can retrieve, and of those that could be added.
+"""Collects the terms of documents: of those that a model version can retrieve, and of those on offer.
 
 Reads the version's passages from the registry, or `data/index` for the base model; installed packages and files as
 `ingest` would. Caveat: reading a package imports it.
@@ -46,7 +46,7 @@ def _package_texts(packages: list[str]) -> list[str]:
         return []
     source = PackageReference(kind="package_reference", packages=packages)
     for package in packages:
-        package_edition(package)  # says in a sentence that it is not installed
+        package_edition(package)  # raises ConfigError where it is not installed
     limits = Limits(source.max_per_module, source.max_document_chars)
     corpus = read_reference(source.kind, packages, source.is_wanted, limits, {})
     return [f"{subject.name}\n{subject.text}" for subject in corpus.subjects]
@@ -59,7 +59,7 @@ def _file_texts(paths: list[str], endpoint_url: str | None) -> list[str]:
     texts = []
     for file in list_files(paths, DOCUMENT_SUFFIXES, endpoint_url):
         if file.suffix == ".parquet":
-            continue  # its texts are for `ingest` to judge
+            continue  # tables of records: only `ingest` reads them
         with file.open() as stream:
             texts.append(stream.read().decode("utf-8", "replace"))
     return texts

@@ -1,6 +1,6 @@
-"""The drift page: verdict, what to do and the evidence, as one HTML file for a person (jinja2, inline SVG).
+"""Renders the drift page: verdict, recommendations and evidence, as one HTML file (jinja2, inline SVG).
 
-The page needs nothing from anywhere. Texts on it come from the records, which are redacted.
+The page loads nothing from elsewhere. Its texts come from the records, which are redacted.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ import polars as pl
 from markupsafe import Markup
 
 from tasks.adapters.html_page import render_page
-from tasks.adapters.monitoring.drift_pictures import categories, numbers, question_map
+from tasks.adapters.monitoring.drift_charts import categories, numbers, question_map
 from tasks.core.digests import short
 from tasks.core.monitoring.drift_verdict import ColumnFinding
 from tasks.core.monitoring.window_verdict import DriftedSegment, WindowVerdict
@@ -42,18 +42,19 @@ ORDER = ("steady", "unmeasured", "suspected", "confirmed")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """The tables behind a verdict. `apart`: reference of single columns, where it is another."""
+class DriftTables:
+    """The tables behind a verdict. `column_references`: references of columns that `reference` does not have."""
 
     reference: pl.DataFrame
     window: pl.DataFrame
-    apart: Mapping[str, pl.DataFrame]
+    column_references: Mapping[str, pl.DataFrame]
     examples: int
 
 
-def render(verdict: WindowVerdict, picture: Picture) -> str:
-    """Return the page."""
-    drifted = [row for part in verdict.parts for row in part.cluster.rows]
+def render(verdict: WindowVerdict, tables: DriftTables) -> str:
+    """Return the page as HTML."""
+    drifted = [row for segment in verdict.parts for row in segment.cluster.rows]
+    is_drifted = verdict.drift.outcome in ("SUSPECTED", "CONFIRMED")
     return render_page(
         TEMPLATE,
         verdict=verdict,
@@ -61,25 +62,23 @@ def render(verdict: WindowVerdict, picture: Picture) -> str:
         announcement=ANNOUNCEMENTS[verdict.drift.outcome],
         colours=COLOURS[verdict.drift.outcome],
         comparison=COMPARISONS[verdict.compared_with],
-        nothing="Nothing."
-        if verdict.drift.outcome in ("NONE", "TOO_FEW_ROWS")
-        else "No part of the window stands out.",
-        parts=[_part(part, picture) for part in verdict.parts],
-        rows=list(_rows(verdict, picture)),
-        map=question_map(picture.reference[EMBEDDING], picture.window[EMBEDDING], drifted),
+        nothing="No part of the window stands out." if is_drifted else "Nothing.",
+        parts=[_segment(segment, tables) for segment in verdict.parts],
+        rows=list(_rows(verdict, tables)),
+        map=question_map(tables.reference[EMBEDDING], tables.window[EMBEDDING], drifted),
         points=points,
     )
 
 
-def _part(part: DriftedSegment, picture: Picture) -> dict[str, object]:
-    rows = picture.window[part.cluster.rows].select("question", "answer")
-    some = rows.unique("question", keep="first", maintain_order=True).head(picture.examples)
+def _segment(segment: DriftedSegment, tables: DriftTables) -> dict[str, object]:
+    rows = tables.window[segment.cluster.rows].select("question", "answer")
+    some = rows.unique("question", keep="first", maintain_order=True).head(tables.examples)
     examples = [{"question": _cut(question), "answer": _cut(answer)} for question, answer in some.iter_rows()]
-    return {"cluster": part.cluster, "recommendation": part.recommendation, "examples": examples}
+    return {"cluster": segment.cluster, "recommendation": segment.recommendation, "examples": examples}
 
 
-def _rows(verdict: WindowVerdict, picture: Picture) -> Iterator[dict[str, object]]:
-    """Yield a row a column: its tests in words, its picture, its worst state."""
+def _rows(verdict: WindowVerdict, tables: DriftTables) -> Iterator[dict[str, object]]:
+    """Yield one row per column: the sentences of its tests, its chart, its worst state."""
     by_column: dict[str, list[ColumnFinding]] = {}
     for found in verdict.drift.findings:
         by_column.setdefault(found.column, []).append(found)
@@ -88,18 +87,18 @@ def _rows(verdict: WindowVerdict, picture: Picture) -> Iterator[dict[str, object
             "label": label(name),
             "sentences": [finding.sentence for finding in findings],
             "state": max((finding.state for finding in findings), key=ORDER.index),
-            "picture": _picture(name, findings[0].kind, picture),
+            "chart": _chart(name, findings[0].kind, tables),
         }
 
 
-def _picture(name: str, kind: str, picture: Picture) -> Markup:
+def _chart(name: str, kind: str, tables: DriftTables) -> Markup:
     if kind == "embedding":
         return Markup("<small>See the map below.</small>")
-    reference = picture.apart.get(name, picture.reference)
-    if name not in reference.columns or name not in picture.window.columns:
+    reference = tables.column_references.get(name, tables.reference)
+    if name not in reference.columns or name not in tables.window.columns:
         return Markup("")
     draw = numbers if kind == "number" else categories
-    return draw(reference[name], picture.window[name])
+    return draw(reference[name], tables.window[name])
 
 
 def _cut(text: str) -> str:

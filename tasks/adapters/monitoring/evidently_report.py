@@ -1,8 +1,8 @@
-"""The history of windows in Evidently's workspace, for its UI (evidently).
+"""Adds a report of each window to Evidently's workspace, for its UI (evidently).
 
-Evidently describes each column and draws the history; it decides nothing: of 100 unchanged windows its default tests
-alarm in a quarter. It is given numbers alone, no text and no vector, so nothing of a request can end in its workspace;
-yes and no are 1 and 0, so that their mean is a share. Telemetry is off (settings.go_offline sets DO_NOT_TRACK).
+Evidently describes each column and draws the history. It decides nothing: its default tests raise an alarm in a quarter
+of unchanged windows. It gets numbers only, no text and no vector, so its workspace holds nothing of a request; yes and
+no are 1 and 0, so that their mean is a share. Telemetry is off (settings.go_offline sets DO_NOT_TRACK).
 Caveat: a column without a value on one side is left out of that window's report.
 """
 
@@ -25,11 +25,11 @@ def keep_report(
 ) -> None:
     """Add a window to the workspace; tables hold the columns to describe. Takes some seconds, most of them to import.
 
-    `reference` without rows: the window is described alone.
+    Where `reference` has no rows, the report describes the window alone.
     """
     os.environ.setdefault("DO_NOT_TRACK", "1")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a library that warns at import and at empty bins
+        warnings.simplefilter("ignore")  # evidently warns at import and at empty bins
         from evidently import Report
         from evidently.presets import ValueStats
         from evidently.ui.workspace import Workspace

@@ -1,7 +1,7 @@
-"""The last monitor run: what it said of drift, and its files.
+"""Finds the newest drift verdict and its HTML pages below some folders, for the dashboard and `ratchet status`.
 
-Reads `verdict.json`, a `DriftVerdict`, below the folders given; the newest counts. Its report is an HTML page beside
-it. A folder without one means that nothing was monitored yet, which is not the same as no drift.
+Reads `verdict.json`, a `DriftVerdict`; its pages lie beside it. A folder without one means that nothing was monitored
+yet, which is not the same as no drift.
 """
 
 import json
@@ -25,7 +25,7 @@ class LastDrift:
     headline: str
     reasons: tuple[str, ...]
     rows: tuple[int, int]
-    """Compared: reference, window."""
+    """Number of compared rows: reference, window."""
     at: datetime
     folder: Path
     pages: tuple[str, ...]
@@ -61,5 +61,5 @@ def _read(path: Path, at: datetime) -> LastDrift | None:
             folder=path.parent,
             pages=tuple(sorted(page.name for page in path.parent.glob("*.html"))),
         )
-    except (OSError, ValueError, KeyError, TypeError, StopIteration):  # half written, or of another program
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):  # half written, or by another program
         return None

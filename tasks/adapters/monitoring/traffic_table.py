@@ -1,7 +1,7 @@
-"""Windows of traffic and the references they are compared with, as Parquet (pyarrow).
+"""Reads and writes windows of traffic and their references as Parquet (pyarrow).
 
-One schema for both. The file knows which embedder made its vectors: vectors of another one are not comparable, and are
-taken away rather than compared.
+Both have one schema. The file's metadata hold the digest of the embedder: vectors of another embedder are not
+comparable, so they are dropped on reading.
 """
 
 import logging
@@ -43,7 +43,7 @@ TRAFFIC_SCHEMA = pa.schema(
 
 
 def write_traffic(path: Path, rows: Sequence[TrafficRow], vectors: np.ndarray, embedder: str) -> None:
-    """Write the rows, each with the vector of its question; `embedder`: digest of what made them."""
+    """Write the rows, each with the vector of its question; `embedder`: the digest of the embedder."""
     table = pa.Table.from_pylist(list(rows), schema=TRAFFIC_SCHEMA.remove(len(TRAFFIC_SCHEMA) - 1))
     found = pa.array(list(vectors.astype(np.float32)), type=pa.list_(pa.float32()))
     frame = pl.from_arrow(table.append_column(EMBEDDING, found))
@@ -54,7 +54,7 @@ def write_traffic(path: Path, rows: Sequence[TrafficRow], vectors: np.ndarray, e
 
 
 def read_traffic(path: Path, embedder: str | None = None) -> pl.DataFrame:
-    """Return the rows. Without vectors where `embedder` is given and another made them. Raises DataError."""
+    """Return the rows; without vectors where another embedder than `embedder` made them. Raises DataError."""
     try:
         frame = pl.read_parquet(path)
         made_by = embedder_of(path)
@@ -68,7 +68,7 @@ def read_traffic(path: Path, embedder: str | None = None) -> pl.DataFrame:
 
 
 def embedder_of(path: Path) -> str:
-    """Return the digest of what made the vectors."""
+    """Return the digest of the embedder that made the vectors."""
     metadata: dict[bytes, bytes] = pq.read_schema(path).metadata or {}
     return metadata.get(EMBEDDER, b"").decode()
 

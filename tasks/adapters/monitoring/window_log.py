@@ -1,8 +1,8 @@
-"""The monitor's memory in the store: what was said of each window of a version, and its first served answers.
+"""Stores the verdict and the page of each monitored window of a version, and the version's first served answers.
 
 Writes `monitor/<model>/00000001.json` and its page `.html`, and `monitor/<model>/served.parquet`, by put-if-absent: of
-two monitors that watch the same version at once, one has the next window and the other is told. A page is written
-before its verdict, so that a verdict always has one. Caveat: nothing is deleted; a window is some 10 kB.
+two monitors of one version at the same time, one writes the next window and the other gets an error. A page is written
+before its verdict, so that every verdict has a page. Caveat: nothing is deleted; a window is some 10 kB.
 """
 
 from pathlib import Path
@@ -23,13 +23,13 @@ class WindowLog:
         self._store, self._prefix = store, f"monitor/{model}/"
 
     def numbers(self) -> list[int]:
-        """Return the numbers of the windows there are, in order."""
+        """Return the numbers of the stored windows, in order."""
         stems = (key.removeprefix(self._prefix).removesuffix(VERDICT) for key in self._store.list(self._prefix))
         return sorted(int(stem) for stem in stems if stem.isdecimal())
 
-    def last(self, most: int) -> list[WindowVerdict]:
-        """Return the newest `most` verdicts, the latest last."""
-        return [self.read(number) for number in self.numbers()[-most:]]
+    def last(self, max_verdicts: int) -> list[WindowVerdict]:
+        """Return the newest `max_verdicts` verdicts, the latest last."""
+        return [self.read(number) for number in self.numbers()[-max_verdicts:]]
 
     def read(self, number: int) -> WindowVerdict:
         """Return a window's verdict. Raises DataError where it is damaged."""
@@ -50,7 +50,7 @@ class WindowLog:
             raise ExternalError("Another monitor has judged this window meanwhile: let one alone watch a store.")
 
     def page_address(self, number: int) -> str:
-        """Return where a person finds the page of a window."""
+        """Return the address of a window's page."""
         key = self._key(number, PAGE)
         if isinstance(self._store, FolderStore):
             return (self._store.root / key).absolute().as_uri()
@@ -60,7 +60,7 @@ class WindowLog:
         """Keep a window as the version's first served answers, unless there are some."""
         self._store.put_if_absent(f"{self._prefix}served.parquet", window.read_bytes())
 
-    def served(self, path: Path) -> bool:
+    def copy_served(self, path: Path) -> bool:
         """Copy the first served answers to `path`; False where there are none yet."""
         return self._store.download(f"{self._prefix}served.parquet", path)
 

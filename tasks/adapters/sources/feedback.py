@@ -17,7 +17,7 @@ from tasks.adapters.sources.reader import ReadLimits
 from tasks.adapters.sources.source_file import SourceFile
 from tasks.core.chat.abstention import is_abstention
 from tasks.core.chat.prompt import ABSTENTION
-from tasks.core.feedback.rules import settle
+from tasks.core.feedback.rules import effective_verdicts
 from tasks.core.records.schema import Feedback, record_id
 from tasks.core.sources.kinds import FeedbackRecords
 
@@ -64,7 +64,7 @@ def read_feedback(files: Iterable[SourceFile], zone: RawZone, terms: SourceTerms
         each_record(file, zone, terms.max_record_bytes, read)
     place_of = {id(verdict): place for verdict, place in zip(verdicts, places, strict=True)}
     zone.tally.skipped += len(verdicts)
-    for feedback in settle(verdicts).values():
+    for feedback in effective_verdicts(verdicts).values():
         if is_usable(feedback, require_review=require_review):
             zone.tally.skipped -= 1
             zone.add_conversation(_row(feedback, zone, terms.licence), place_of[id(feedback)])

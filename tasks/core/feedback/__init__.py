@@ -1,1 +1,1 @@
-"""What people say about answers: which feedback counts, which answers are worth a label."""
+"""Feedback on served answers: checks, the effective verdict, and the queue of answers to review."""

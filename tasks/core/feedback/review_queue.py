@@ -1,9 +1,9 @@
-"""Which served answers are most worth a person's label, and what a label becomes. Pure.
+"""Ranks the served answers that a person should label first, and turns a label into feedback. Pure.
 
-Worth is a sum of signs, each with its reason in words: what users said, that two models disagree (query by committee,
-Seung, Opper & Sompolinsky 1992), that the grounding screen found terms of nowhere, that the model abstained although
-retrieval was sure, that the topic has drifted. Of near-identical questions the worthiest stands for all, so that a
-popular one does not fill the queue. The weights are set by hand: they order the queue and decide nothing.
+An answer's score is a weighted sum of reasons: a user disliked it, two models disagree (query by committee, Seung,
+Opper & Sompolinsky 1992), the grounding screen found terms that neither documents nor question hold, the model
+abstained although retrieval scored high, its topic has drifted. Of near-identical questions only the one with the
+highest score is queued. The weights are set by hand: they order the queue and decide nothing else.
 """
 
 import re
@@ -17,22 +17,22 @@ from typing import Literal
 from tasks.core.digests import short
 from tasks.core.errors import DataError
 from tasks.core.evaluation.answer_scores import MIN_RIGHT_F1, token_f1
-from tasks.core.feedback.rules import question_of, settle
+from tasks.core.feedback.rules import effective_verdicts, question_of
 from tasks.core.records.answer import AnswerRecord
 from tasks.core.records.schema import Feedback
 
 Label = Literal["accept", "correct", "reject"]
-CORRECTED, THUMB_DOWN, DISAGREES, UNGROUNDED, UNSURE, DRIFTED = 5.0, 4.0, 3.0, 2.0, 2.0, 2.0
+CORRECTED, THUMB_DOWN, DISAGREES, UNGROUNDED, ABSTAINED, DRIFTED = 5.0, 4.0, 3.0, 2.0, 2.0, 2.0
 FULLY_UNGROUNDED = 3  # terms
-MIN_ANSWERED = 20  # answers with scores, before one can say what a sure retrieval is
-NEAR = 0.8  # share of words that two questions have in common
+MIN_ANSWERED = 20  # with retrieval scores; with fewer, no score counts as high
+MIN_WORD_OVERLAP = 0.8  # share of words that two questions have in common
 SHOWN_TERMS = 5
 _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
 class ReviewItem:
-    """An answer to label, and why this one."""
+    """An answer to label, with the reasons for it."""
 
     answer_id: str
     at: str
@@ -40,13 +40,13 @@ class ReviewItem:
     question: str
     answer: str
     proposal: str | None
-    """What a user says is right; nobody has reviewed it."""
+    """A user's correction that nobody has reviewed."""
     document_ids: tuple[str, ...]
     score: float
     reasons: tuple[str, ...]
-    """Sentences, the weightiest first."""
+    """Sentences, by falling weight."""
     similar: int = 0
-    """Answers to nearly the same question for which this one stands."""
+    """Number of answers to nearly the same question that were left out for this one."""
 
 
 def review_queue(
@@ -56,19 +56,19 @@ def review_queue(
     drifted: Collection[str] = frozenset(),
     limit: int = 20,
 ) -> list[ReviewItem]:
-    """Return the answers to label, the worthiest first; the same records give the same queue in any order.
+    """Return the answers to label, the highest score first; the order of the records does not matter.
 
-    drifted: ids of the answers that a drift report counts to the drifted region. Labelled answers are left out.
+    `drifted`: ids of the answers in drifted segments. Labelled answers are left out.
     """
-    window = _Window(records)
-    feedback = settle(verdicts)
-    items = (window.item(answer, feedback.get(answer.answer_id), drifted) for answer in window.shown)
-    worthy = sorted((item for item in items if item.score > 0), key=lambda item: (-item.score, item.at, item.answer_id))
-    return _diverse(worthy, limit)
+    pool = _AnswerPool(records)
+    feedback = effective_verdicts(verdicts)
+    items = (pool.item(answer, feedback.get(answer.answer_id), drifted) for answer in pool.shown)
+    scored = sorted((item for item in items if item.score > 0), key=lambda item: (-item.score, item.at, item.answer_id))
+    return _without_near_duplicates(scored, limit)
 
 
-class _Window:
-    """The answers of a time, and what they are compared with."""
+class _AnswerPool:
+    """The answers that users saw, and the answers of other models to compare them with."""
 
     def __init__(self, records: Iterable[AnswerRecord]) -> None:
         self.shown: list[AnswerRecord] = []
@@ -80,14 +80,14 @@ class _Window:
                 continue
             self.shown.append(record)
             self._asked[_key(record)][record.model] = record
-        self._sure = self._sure_retrieval()
+        self._high_score = self._high_retrieval_score()
 
     def item(self, answer: AnswerRecord, verdict: Feedback | None, drifted: Collection[str]) -> ReviewItem:
-        signs: list[tuple[float, str]] = []
+        reasons: list[tuple[float, str]] = []
         if verdict is None or verdict.review == "pending":
-            signs = list(self._signs(answer, verdict))
-            signs += [(DRIFTED, "Its topic has drifted.")] if answer.answer_id in drifted else []
-        signs.sort(key=lambda sign: (-sign[0], sign[1]))
+            reasons = list(self._reasons_for(answer, verdict))
+            reasons += [(DRIFTED, "Its topic has drifted.")] if answer.answer_id in drifted else []
+        reasons.sort(key=lambda reason: (-reason[0], reason[1]))
         return ReviewItem(
             answer_id=answer.answer_id,
             at=answer.at,
@@ -96,26 +96,26 @@ class _Window:
             answer=answer.answer,
             proposal=_proposal(verdict),
             document_ids=tuple(answer.document_ids),
-            score=round(sum(weight for weight, _ in signs), 6),
-            reasons=tuple(reason for _, reason in signs),
+            score=round(sum(weight for weight, _ in reasons), 6),
+            reasons=tuple(reason for _, reason in reasons),
         )
 
-    def _signs(self, answer: AnswerRecord, verdict: Feedback | None) -> Iterator[tuple[float, str]]:
+    def _reasons_for(self, answer: AnswerRecord, verdict: Feedback | None) -> Iterator[tuple[float, str]]:
         if verdict is not None:
-            yield from _said(verdict)
+            yield from _feedback_reasons(verdict)
         yield from self._disagreement(answer)
         if answer.ungrounded:
             yield UNGROUNDED * min(1.0, len(answer.ungrounded) / FULLY_UNGROUNDED), _ungrounded(answer.ungrounded)
         best = max(answer.retrieval_scores, default=None)
-        if answer.abstained and best is not None and self._sure is not None and best >= self._sure:
+        if answer.abstained and best is not None and self._high_score is not None and best >= self._high_score:
             yield (
-                UNSURE,
+                ABSTAINED,
                 f"It abstained although retrieval was sure: {best:.3g}, and half of the answered questions have less "
-                f"than {self._sure:.3g}.",
+                f"than {self._high_score:.3g}.",
             )
 
     def _disagreement(self, answer: AnswerRecord) -> Iterator[tuple[float, str]]:
-        """Yield how far the model that disagrees most is from this answer."""
+        """Yield the disagreement with the model whose answer differs most, if it is large."""
         same = (other for model, other in self._asked[_key(answer)].items() if model != answer.model)
         rivals = [*self._shadows.get(answer.answer_id, ()), *same]
         if not rivals:
@@ -127,13 +127,13 @@ class _Window:
                 f"The model {short(rival)} answers differently: the two share {agreement:.0%} of their words.",
             )
 
-    def _sure_retrieval(self) -> float | None:
-        """Return the median of the best scores of answered questions; None where they are too few to tell."""
+    def _high_retrieval_score(self) -> float | None:
+        """Return the median of the best scores of answered questions; None where there are too few."""
         best = [max(r.retrieval_scores) for r in self.shown if r.abstained is False and r.retrieval_scores]
         return median(best) if len(best) >= MIN_ANSWERED else None
 
 
-def _said(verdict: Feedback) -> Iterator[tuple[float, str]]:
+def _feedback_reasons(verdict: Feedback) -> Iterator[tuple[float, str]]:
     why = f": {' '.join(verdict.reason.split())}" if verdict.reason.strip() else "."
     if _proposal(verdict):
         yield CORRECTED, f"A user proposes another answer{why}"
@@ -151,7 +151,7 @@ def _ungrounded(terms: Sequence[str]) -> str:
 
 
 def _agreement(one: AnswerRecord, other: AnswerRecord) -> float:
-    """Return how alike two answers are; two that abstain agree, however they say it."""
+    """Return the similarity of two answers from 0 to 1; two that abstain agree, whatever their words."""
     if one.abstained and other.abstained:
         return 1.0
     return token_f1(one.answer, other.answer)
@@ -161,13 +161,13 @@ def _key(answer: AnswerRecord) -> str:
     return " ".join(question_of(answer).casefold().split())
 
 
-def _diverse(items: Sequence[ReviewItem], limit: int) -> list[ReviewItem]:
-    """Return the first `limit` items of which no two ask nearly the same."""
+def _without_near_duplicates(items: Sequence[ReviewItem], limit: int) -> list[ReviewItem]:
+    """Return the first `limit` items, without those whose question nearly repeats an earlier one."""
     chosen: list[tuple[ReviewItem, frozenset[str]]] = []
     similar: dict[str, int] = defaultdict(int)
     for item in items:
         words = frozenset(_WORD.findall(item.question.casefold()))
-        twin = next((kept for kept, other in chosen if _share(words, other) >= NEAR), None)
+        twin = next((kept for kept, other in chosen if _share(words, other) >= MIN_WORD_OVERLAP), None)
         if twin is not None:
             similar[twin.answer_id] += 1
         elif len(chosen) < limit:
@@ -183,8 +183,8 @@ def _share(one: frozenset[str], other: frozenset[str]) -> float:
 def labelled(item: ReviewItem, label: Label, at: datetime, *, correction: str = "", reason: str = "") -> Feedback:
     """Return the reviewer's verdict on an answer, which `ingest: feedback` reads.
 
-    accept: what a user proposes is right, or where nobody proposes anything the answer itself. correct: `correction` is
-    right. reject: neither is, and nothing is learnt from it. Raises DataError where there is no text to learn.
+    accept: what a user proposes is right, or without a proposal the answer itself. correct: `correction` is right.
+    reject: neither is right, and training skips it. Raises DataError where the right text would be empty.
     """
     proposed = item.proposal if item.proposal is not None else item.answer
     right = {"accept": proposed, "correct": correction, "reject": ""}[label]
@@ -206,6 +206,6 @@ def labelled(item: ReviewItem, label: Label, at: datetime, *, correction: str = 
 
 
 def item_for(answer: AnswerRecord, verdicts: Iterable[Feedback]) -> ReviewItem:
-    """Return one answer as an item, whether or not it is worth a label."""
-    own: Mapping[str, Feedback] = settle(v for v in verdicts if v.answer_id == answer.answer_id)
-    return _Window([answer]).item(answer, own.get(answer.answer_id), frozenset())
+    """Return one answer as an item, also where its score is 0."""
+    own: Mapping[str, Feedback] = effective_verdicts(v for v in verdicts if v.answer_id == answer.answer_id)
+    return _AnswerPool([answer]).item(answer, own.get(answer.answer_id), frozenset())

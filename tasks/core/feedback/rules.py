@@ -1,9 +1,9 @@
-"""What people may say about a served answer, what becomes of it, and which of several verdicts counts. Pure.
+"""Checks feedback on served answers, ties it to the answer's record, and selects the effective one of several. Pure.
 
-A client says which answer it means and what is wrong with it; question, answer, model and documents come from the
-record of the answer. Training sees a correction only through `ingest: feedback`, where `require_review` decides whether
-somebody must have accepted it. Verdicts are never changed: of several on one answer the latest reviewed one counts;
-while there is none, the latest correction; without any, the latest verdict.
+A client names an answer and says what is wrong with it; question, answer, model and documents come from the record of
+the answer. Training sees a correction only through `ingest: feedback`, where `require_review` decides whether somebody
+must have accepted it first. Feedback is never changed. Of several on one answer the effective one is the latest
+reviewed; without one, the latest correction; without any, the latest.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ _CONTEXT, _QUESTION = prompt.USER.format(context="\0", question="").split("\0")
 
 
 class FeedbackRefusedError(DataError):
-    """Feedback that is not taken; `kind` is the error type of OpenAI's API that says why."""
+    """Feedback that is refused; `kind` is the error type of OpenAI's API."""
 
     def __init__(self, kind: RefusalKind, sentence: str) -> None:
         super().__init__(sentence)
@@ -31,7 +31,7 @@ class FeedbackRefusedError(DataError):
 
 
 class FeedbackLimits(BaseModel):
-    """What one API key may say, so that nobody can pour answers of his own into the training data."""
+    """Limits of one API key, so that no client can flood the training data with its own answers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -42,11 +42,11 @@ class FeedbackLimits(BaseModel):
     correction_chars: int = 4000
     reason_chars: int = 1000
     own_answers_only: bool = True
-    """A key may judge only what was answered to it."""
+    """A key may judge only the answers that it received."""
 
 
 class Opinion(BaseModel):
-    """What a client says about an answer."""
+    """Feedback as a client sends it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,7 +57,7 @@ class Opinion(BaseModel):
 
 
 def read_opinion(body: object) -> Opinion:
-    """Return what the client says. Raises FeedbackRefusedError, which names the field at fault, never its value."""
+    """Return the parsed feedback. Raises FeedbackRefusedError, which names the invalid field, never its value."""
     try:
         return Opinion.model_validate(body, strict=True)
     except ValidationError as error:
@@ -72,7 +72,7 @@ def read_opinion(body: object) -> Opinion:
 
 
 def check_opinion(opinion: Opinion, limits: FeedbackLimits) -> None:
-    """Raise FeedbackRefusedError for an opinion that says nothing or too much."""
+    """Raise FeedbackRefusedError for an opinion that is empty or too long."""
     if not 0 < len(opinion.answer_id) <= MAX_ID:
         raise _invalid(f"Feedback names no answer: send the answer's id, at most {MAX_ID} characters.")
     if opinion.correction is not None and not opinion.correction.strip():
@@ -90,8 +90,8 @@ def check_opinion(opinion: Opinion, limits: FeedbackLimits) -> None:
 def judged_answer(found: AnswerRecord | None, key_id: str, limits: FeedbackLimits) -> AnswerRecord:
     """Return the answer that may be judged by this key.
 
-    Raises FeedbackRefusedError where nobody was shown such an answer, also for another key's: whether it exists is not
-    everybody's business.
+    Raises FeedbackRefusedError where no user saw such an answer. Another key's answer is refused with the same words,
+    so that a client cannot find out which ids exist.
     """
     is_foreign = limits.own_answers_only and found is not None and found.key_id not in (None, key_id)
     if found is None or found.shadow_of is not None or is_foreign:
@@ -104,7 +104,7 @@ def judged_answer(found: AnswerRecord | None, key_id: str, limits: FeedbackLimit
 
 
 def feedback_on(answer: AnswerRecord, opinion: Opinion, at: datetime) -> Feedback:
-    """Return the opinion as it is kept: tied to the answer as it was recorded, waiting for review."""
+    """Return the opinion as it is stored: with the recorded answer, pending review."""
     return Feedback(
         answer_id=answer.answer_id,
         model=answer.model,
@@ -120,24 +120,24 @@ def feedback_on(answer: AnswerRecord, opinion: Opinion, at: datetime) -> Feedbac
 
 
 def question_of(answer: AnswerRecord) -> str:
-    """Return the last thing the user asked, without the context that the prompt's template puts around it."""
+    """Return the last user message, without the context that the prompt template puts around it."""
     asked = next((m.get("content", "") for m in reversed(answer.messages) if m.get("role") == "user"), "")
     if asked.startswith(_CONTEXT) and _QUESTION in asked:
         return asked.rpartition(_QUESTION)[2]
     return asked
 
 
-def settled(verdicts: Iterable[Feedback]) -> Feedback:
-    """Return the one of all verdicts on an answer that counts. Raises ValueError where there is none."""
+def effective_verdict(verdicts: Iterable[Feedback]) -> Feedback:
+    """Return the effective one of all verdicts on an answer. Raises ValueError where there is none."""
     return max(enumerate(verdicts), key=lambda item: (*_weight(item[1]), item[0]))[1]
 
 
-def settle(verdicts: Iterable[Feedback]) -> dict[str, Feedback]:
-    """Return the verdict that counts by answer, in the order in which the answers were first judged."""
+def effective_verdicts(verdicts: Iterable[Feedback]) -> dict[str, Feedback]:
+    """Return the effective verdict by answer id, in the order of the first verdict on each answer."""
     by_answer: dict[str, list[Feedback]] = {}
     for verdict in verdicts:
         by_answer.setdefault(verdict.answer_id, []).append(verdict)
-    return {answer_id: settled(own) for answer_id, own in by_answer.items()}
+    return {answer_id: effective_verdict(own) for answer_id, own in by_answer.items()}
 
 
 def _weight(verdict: Feedback) -> tuple[bool, bool, datetime]:
@@ -146,7 +146,7 @@ def _weight(verdict: Feedback) -> tuple[bool, bool, datetime]:
 
 
 def _moment(text: str) -> datetime:
-    """Return the time of a verdict; one that cannot be read is older than all others."""
+    """Return the time of a verdict; an unreadable time is older than all others."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

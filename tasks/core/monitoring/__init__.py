@@ -1,1 +1,1 @@
-"""Drift of the served traffic: its rows, the tests, the rules of triage, the verdict of a window."""
+"""Drift of the served traffic: its rows, the tests, triage, and the verdict on a window."""

@@ -1,4 +1,4 @@
-"""Clusters of new questions in a window, and the terms that name each; methods and sources are in `triage.py`."""
+"""Finds the new rows of a window, clusters them and names each cluster; `triage.py` gives the methods and sources."""
 
 import math
 from collections import Counter
@@ -13,22 +13,14 @@ from tasks.core.statistics.mmd import Vectors
 from tasks.core.statistics.two_sample import Integers
 
 USUAL_DISTANCE = 0.05  # quantile of the distances within the reference below which two rows are on one topic
-
-
 NAMING_TERMS = 5
-
-
 COMMON_SHARE = 0.1  # of the usual documents; a term that more of them hold names nothing
-
-
-MIN_SURETY = 2.0  # standard errors by which a term must stand out to name a cluster
-
-
+MIN_Z_SCORE = 2.0  # of a term that names a cluster
 BLOCK = 500  # rows whose distances to all others are held at once
 
 
 def new_rows(reference: Vectors, window: Vectors, config: TriageConfig) -> Integers:
-    """Return the rows of the window that lie where the reference has fewer than its share, in order."""
+    """Return the rows of the window with fewer neighbours in the reference than chance explains, in order."""
     if not len(window) or not len(reference):
         return np.empty(0, dtype=np.int64)
     everything = np.concatenate([reference, window])
@@ -53,22 +45,22 @@ def clusters(vectors: Vectors, cut: float, min_rows: int) -> list[Integers]:
 
 
 def naming_terms(documents: Sequence[set[str]], chosen: Collection[int], usual: Collection[int] = ()) -> list[str]:
-    """Return the terms that set the chosen documents apart from the others, the surest first.
+    """Return the terms that distinguish the chosen documents from the others, the most significant first.
 
-    Log-odds with a prior of the whole, as many documents strong as it has of the term; a term counts once a document.
-    What many of the `usual` ones have too, "what" and "of" say, is no name, however sure the difference.
+    The log-odds have the frequencies of all documents as prior; a term counts once per document. A term that many of
+    the `usual` documents hold, such as "what" or "of", names nothing, however significant the difference.
     """
     inside = Counter(term for row in chosen for term in documents[row])
     whole = Counter(term for document in documents for term in document)
     size, total = len(chosen), len(documents)
     known = Counter(term for row in usual for term in documents[row])
-    surest = {
-        term: _surety(count, size, whole[term], total)
+    z_scores = {
+        term: _z_score(count, size, whole[term], total)
         for term, count in inside.items()
         if count > 1 and known[term] <= COMMON_SHARE * len(usual)
     }
-    ranked = sorted(surest, key=lambda term: (-surest[term], term))
-    return [term for term in ranked if surest[term] > MIN_SURETY][:NAMING_TERMS]
+    ranked = sorted(z_scores, key=lambda term: (-z_scores[term], term))
+    return [term for term in ranked if z_scores[term] > MIN_Z_SCORE][:NAMING_TERMS]
 
 
 def _neighbours_in_window(everything: Vectors, num_reference: int, chosen: Integers, k: int) -> Integers:
@@ -93,7 +85,7 @@ def most_typical(vectors: Vectors, rows: Integers) -> list[int]:
     return [int(row) for row in rows[np.argsort(-similarity, kind="stable")]]
 
 
-def _surety(inside: int, size: int, whole: int, total: int) -> float:
+def _z_score(inside: int, size: int, whole: int, total: int) -> float:
     """Return the z-score of the difference in log-odds of a term, inside the cluster and outside of it."""
     prior, against = whole, total - whole + 1
     outside, others = whole - inside, total - size

@@ -1,15 +1,15 @@
-"""Decides whether the traffic has drifted since the model was measured, from a window of records and a reference.
+"""Decides whether the traffic has drifted since the model was evaluated, from a window of records and a reference.
 
-1. One row a key, drawn by seed, where the config names a key column: a user's hundred requests are one opinion.
-2. One test for the values of each column and one for its share of missing values, which are never zeros.
-3. A column is suspected when its test holds with Holm's correction over all tests of the window, so that at most
-   `false_alarms` of all windows of unchanged traffic are suspected at all, and the effect reaches its floor: on a
-   large window everything is significant.
-4. It is confirmed when it held in the `confirmations` windows before this one too. Windows with too few rows decide
-   nothing and interrupt nothing.
-A column suspected before needs no correction for those that were not: the second look tests what the first one named,
-and a false confirmation needs a false suspicion first. Caveat: the reference must hold what is usual, weekends
-included; the promise is about windows drawn from the same traffic.
+1. One row per key, sampled by seed, where the config names a key column: a user with a hundred requests counts once.
+2. One test for the values of each column and one for its share of missing values; a missing value is never a zero.
+3. A column is suspected when two things hold. Its test is significant after Holm's correction over all tests of the
+   window, so that at most `false_alarms` of the windows of unchanged traffic are suspected. And its effect reaches the
+   floor, because on a large window every difference is significant.
+4. It is confirmed when it was also suspected in the `confirmations` windows before. Windows with too few rows are
+   skipped.
+A column that the last window suspected is tested without correction for the others: a false confirmation needs a false
+suspicion first. Caveat: the reference must cover usual traffic, weekends included; the false-alarm rate holds for
+windows from the same distribution.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,20 +22,22 @@ from tasks.core.monitoring.drift_verdict import Aspect, ColumnFinding, ColumnTes
 from tasks.core.monitoring.drift_wording import headline_of, sentence_of
 from tasks.core.statistics.two_sample import Difference, holm
 
+ASPECTS: tuple[Aspect, ...] = ("values", "missing")
+
 
 def decide(
     reference: pl.DataFrame,
     window: pl.DataFrame,
     config: DriftConfig,
     history: Sequence[DriftVerdict] = (),
-    apart: Mapping[str, pl.DataFrame] | None = None,
+    column_references: Mapping[str, pl.DataFrame] | None = None,
 ) -> DriftVerdict:
     """Return the verdict on the window. `history`: verdicts on the windows before it, the latest last.
 
-    `apart`: for a column that `reference` cannot know, the rows that it is compared with.
+    `column_references`: the reference of each column that `reference` does not have.
     """
     before_rows, now = (_one_row_a_key(table, config) for table in (reference, window))
-    others = {name: _one_row_a_key(table, config) for name, table in (apart or {}).items()}
+    others = {name: _one_row_a_key(table, config) for name, table in (column_references or {}).items()}
     rows = (before_rows.height, now.height)
     if min(rows) < config.min_rows:
         return _too_few(rows, config)
@@ -61,7 +63,7 @@ def decide(
 
 
 def _one_row_a_key(table: pl.DataFrame, config: DriftConfig) -> pl.DataFrame:
-    """Return one row of each key, drawn by seed; rows without a key each count for themselves."""
+    """Return one row of each key, sampled by seed, and every row without a key."""
     if config.key is None or config.key not in table.columns:
         return table
     shuffled = table.sample(fraction=1.0, shuffle=True, seed=config.seed)
@@ -77,7 +79,7 @@ def _too_few(rows: tuple[int, int], config: DriftConfig) -> DriftVerdict:
 
 
 def _changed_before(history: Sequence[DriftVerdict], config: DriftConfig) -> set[tuple[str, Aspect]]:
-    """Return the tests that were suspected in each of the windows that must confirm; none where there are too few."""
+    """Return the tests that were suspected in all of the last `confirmations` windows; none where there are fewer."""
     decided = [verdict for verdict in history if verdict.outcome != "TOO_FEW_ROWS"]
     if len(decided) < config.confirmations:
         return set()
@@ -85,18 +87,15 @@ def _changed_before(history: Sequence[DriftVerdict], config: DriftConfig) -> set
     return set.intersection(*recent) if recent else {(name, aspect) for name in config.columns for aspect in ASPECTS}
 
 
-ASPECTS: tuple[Aspect, ...] = ("values", "missing")
-
-
 def _suspected(
     tests: list[ColumnTest], config: DriftConfig, history: Sequence[DriftVerdict]
 ) -> set[tuple[str, Aspect]]:
-    """Return the tests that hold: against all others, or, for those that the last window named, against these alone."""
+    """Return the tests that are significant, corrected over all tests or over those that the last window suspected."""
     decided = [verdict for verdict in history if verdict.outcome != "TOO_FEW_ROWS"]
-    named = decided[-1].changed if decided else set()
+    suspected_last = decided[-1].changed if decided else set()
     measured = {_id(test): test.difference for test in tests if test.difference is not None}
     held = _held(measured, config.false_alarms) | _held(
-        {test: found for test, found in measured.items() if test in named}, config.false_alarms
+        {test: found for test, found in measured.items() if test in suspected_last}, config.false_alarms
     )
     floors = {_id(test): test.floor for test in tests}
     return {test for test in held if measured[test].effect >= floors[test]}

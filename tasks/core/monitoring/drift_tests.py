@@ -1,7 +1,7 @@
-"""One test for the values of each column of the traffic, and one for its share of missing values.
+"""The statistical tests of a column: one of its values, and one of its share of missing values.
 
 Numbers are compared by their distributions, categories by their counts, embeddings by the maximum mean discrepancy with
-permutations (`tasks/core/statistics`). A missing value is never a zero. Which tests count is `drift.py`'s.
+permutations (`tasks/core/statistics`). A missing value is never a zero. `drift.py` decides which tests count.
 """
 
 import math
@@ -22,14 +22,14 @@ def column_tests(name: str, column: Column, sides: Sequence[pl.DataFrame], confi
     """Return the test of a column's values, and that of its missing ones where there are any."""
     compare = {"number": _number_test, "category": _category_test, "embedding": _embedding_test}[column.kind]
     columns = [side[name] if name in side.columns else pl.Series(name, [None] * side.height) for side in sides]
-    tests, missing = compare(name, column, columns, config), [0, 0]
+    test, missing = compare(name, column, columns, config), [0, 0]
     if not all(series.len() for series in columns):
-        return [tests]
-    for side, (series, count) in enumerate(zip(columns, tests.values, strict=True)):
+        return [test]
+    for side, (series, count) in enumerate(zip(columns, test.values, strict=True)):
         missing[side] = series.len() - count
     if all(missing[side] == columns[side].len() for side in (0, 1)):
-        return [tests]  # measured on neither side: nothing went missing
-    return [tests, *([_missing_test(name, column, columns, missing, config)] if any(missing) else [])]
+        return [test]  # measured on neither side, so nothing went missing
+    return [test, *([_missing_test(name, column, columns, missing, config)] if any(missing) else [])]
 
 
 def _number_test(name: str, column: Column, columns: Sequence[pl.Series], config: DriftConfig) -> ColumnTest:
@@ -62,14 +62,14 @@ def _embedding_test(name: str, column: Column, columns: Sequence[pl.Series], con
         reason = wording.other_dimensions(reference.shape[1], window.shape[1])
         return _unmeasured(name, column, counts, reason)
     rng = np.random.default_rng(config.seed)
-    some = [_some(rows, config.max_vectors, rng) for rows in (reference, window)]
+    some = [_sample(rows, config.max_vectors, rng) for rows in (reference, window)]
     difference = discrepancy(some[0], some[1], rng, _permutations(config))
     change = wording.embedding_change(difference.effect)
     return ColumnTest(name, "values", "embedding", column.min_effect, counts, change, difference)
 
 
 def _permutations(config: DriftConfig) -> int:
-    """Return how many it takes for the least p-value there is to hold among all tests there may be."""
+    """Return the number of permutations whose smallest possible p-value passes Holm's correction over all tests."""
     return max(PERMUTATIONS, math.ceil(1.25 * 2 * len(config.columns) / config.false_alarms) - 1)
 
 
@@ -88,7 +88,7 @@ def _unmeasured(name: str, column: Column, counts: tuple[int, int], reason: str 
 
 
 def _finite(series: pl.Series) -> Floats:
-    """Return the numbers of a column; null, NaN and infinite ones are missing, and so is what is no number."""
+    """Return the numbers of a column; null, NaN, infinite and non-numeric values are missing."""
     if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
         return np.empty(0)
     values: Floats = series.cast(pl.Float64).to_numpy()
@@ -105,7 +105,7 @@ def _counts(series: pl.Series) -> Counter[str]:
 
 
 def vectors(series: pl.Series) -> Vectors:
-    """Return the vectors of a column, one row each, without those that are missing or hold what is no number."""
+    """Return the vectors of a column, one row each, without those that are missing or not finite."""
     present = series.drop_nulls()
     if not present.len() or not present.dtype.is_nested():
         return np.empty((0, 0), dtype=np.float32)
@@ -117,5 +117,5 @@ def vectors(series: pl.Series) -> Vectors:
     return rows if is_whole.all() else rows[is_whole]
 
 
-def _some(rows: Vectors, max_rows: int, rng: np.random.Generator) -> Vectors:
+def _sample(rows: Vectors, max_rows: int, rng: np.random.Generator) -> Vectors:
     return rows if len(rows) <= max_rows else rows[rng.choice(len(rows), max_rows, replace=False)]

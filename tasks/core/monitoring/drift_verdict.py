@@ -1,4 +1,4 @@
-"""What a window of traffic says about drift: the outcome, its reasons, and a finding for each test."""
+"""The drift verdict on a window: the outcome, its reasons, and the finding of each test."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,16 +9,12 @@ from tasks.core.monitoring.drift_config import Kind
 from tasks.core.statistics.two_sample import Difference
 
 Aspect = Literal["values", "missing"]
-
-
 Outcome = Literal["NONE", "SUSPECTED", "CONFIRMED", "TOO_FEW_ROWS"]
-
-
 State = Literal["steady", "suspected", "confirmed", "unmeasured"]
 
 
 class ColumnFinding(BaseModel):
-    """What one test said of one column."""
+    """The result of one test of one column."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,32 +26,32 @@ class ColumnFinding(BaseModel):
     floor: float
     p: float | None
     values: tuple[int, int]
-    """How many were compared: reference, window."""
+    """Number of compared values: reference, window."""
     sentence: str
 
 
 class DriftVerdict(BaseModel):
-    """What a window says, on its own and after the windows before it."""
+    """The verdict on a window, given the verdicts on the windows before it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     outcome: Outcome
     headline: str
     reasons: list[str]
-    """The tests that led to the outcome, in plain words with their numbers."""
+    """A sentence for each test that led to the outcome, with its numbers."""
     rows: tuple[int, int]
-    """Rows that counted: reference, window."""
+    """Number of compared rows: reference, window."""
     findings: list[ColumnFinding]
 
     @property
     def changed(self) -> set[tuple[str, Aspect]]:
-        """Return the tests that this window, or it and those before, found changed."""
+        """Return the tests whose state is suspected or confirmed."""
         return {(found.column, found.aspect) for found in self.findings if found.state in ("suspected", "confirmed")}
 
 
 @dataclass(frozen=True)
 class ColumnTest:
-    """A column's comparison before it is held against those of the other columns; None: it could not be made."""
+    """A test of one column before correction for the other tests; `difference` is None where it could not be made."""
 
     column: str
     aspect: Aspect

@@ -1,4 +1,4 @@
-"""What the drift verdict says in words: the change of a column, the sentence of a test, the headline."""
+"""The sentences of a drift verdict: the change of a column, the result of a test, the headline."""
 
 from collections import Counter
 

@@ -1,6 +1,6 @@
-"""The row of traffic that a served answer becomes: from its record, and from what people said about it.
+"""Traffic rows of served answers: the columns for the drift tests, from an answer's record and the feedback on it.
 
-Their word overrides the quality. Pure. Caveat: an answer that failed is a bad one, whosever fault it was.
+Feedback overrides the computed quality. Pure. Caveat: a failed request counts as a bad answer, whatever caused it.
 """
 
 from tasks.core.feedback.rules import question_of
@@ -15,10 +15,10 @@ def counts_as_traffic(answer: AnswerRecord) -> bool:
 
 
 def row_of(answer: AnswerRecord, feedback: Feedback | None) -> TrafficRow:
-    """Return the row of a served answer. A request that failed has no answer, and its quality is 0."""
+    """Return the row of a served answer. A failed request has no answer, and its quality is 0."""
     question, is_whole = question_of(answer), answer.status == "ok"
     is_ungrounded = None if answer.ungrounded is None else bool(answer.ungrounded)
-    said = opinion(feedback)
+    said = quality_from_feedback(feedback)
     is_complete = is_whole and answer.finish_reason in (None, "stop")
     return TrafficRow(
         answer_id=answer.answer_id,
@@ -37,8 +37,8 @@ def row_of(answer: AnswerRecord, feedback: Feedback | None) -> TrafficRow:
     )
 
 
-def opinion(feedback: Feedback | None) -> bool | None:
-    """Return what people said about an answer: good, bad, or nothing that tells."""
+def quality_from_feedback(feedback: Feedback | None) -> bool | None:
+    """Return whether people called an answer good; None where their feedback does not say."""
     if feedback is None:
         return None
     if feedback.thumb is not None:

@@ -1,8 +1,8 @@
-"""What a stretch of served answers amounts to: counts that add up, and the shares and quantiles read from them. Pure.
+"""Counts of served answers that add up over time, and the shares and quantiles computed from them. Pure.
 
-An hour's figures are counted once and hours are added, so that a week costs no more memory than a day. Durations are
-counted in bins whose edges grow by 5 %, so a quantile is right to 5 %. A share of nothing is None, never zero: what was
-not measured (an answer that was not screened, an engine that tells no cost) counts in no denominator.
+The dashboard counts each hour once and adds hours, so a week costs no more memory than a day. Durations are counted in
+bins whose edges grow by 5 %, so a quantile is accurate to 5 %. A share of nothing is None, never zero: what was not
+measured (an answer that was not screened, an engine that reports no cost) is in no denominator.
 """
 
 import math
@@ -21,12 +21,12 @@ COLUMNS = [
     "arm", "model", "status", "abstained", "ungrounded", "prompt_tokens", "completion_tokens", "ttft_s", "seconds",
     "cpu_s", "cached", "shadow_of",
 ]  # fmt: skip
-"""Columns of the records that are read."""
+"""Columns of the records that `figures_of` needs."""
 
 
 @dataclass(frozen=True)
 class Durations:
-    """How often which duration occurred, by bin: (bin, count) pairs in order."""
+    """A histogram of durations: (bin, count) pairs in order."""
 
     counts: tuple[tuple[int, int], ...] = ()
 
@@ -59,23 +59,23 @@ def durations(seconds: pl.Series) -> Durations:
 
 @dataclass(frozen=True)
 class Figures:
-    """Counts of answers that were shown; a shadow's are left out."""
+    """Counts of answers that users saw; shadow answers are left out."""
 
     answers: int = 0
-    """Whole ones."""
+    """Complete ones."""
     failed: int = 0
-    """Ended by an error or the time limit."""
+    """Ended by an error or by the time limit."""
     cancelled: int = 0
-    """The client went away."""
+    """The client closed the connection."""
     screened: int = 0
     ungrounded: int = 0
-    """Of the screened ones: hold a term that neither context nor question has."""
+    """Of the screened ones: those with a term that neither context nor question holds."""
     judged: int = 0
-    """Whether they abstain is known."""
+    """Of which it is known whether they abstain."""
     abstained: int = 0
     cached: int = 0
     tokens: int = 0
-    """Written; cached answers wrote none."""
+    """Generated tokens; cached answers have none."""
     costed: int = 0
     """Computed answers whose processor time is known."""
     cpu_s: float = 0.0
@@ -83,7 +83,7 @@ class Figures:
     first: Durations = field(default_factory=Durations)
     """To the first token."""
     by_arm: tuple[tuple[str, int], ...] = ()
-    """Whole answers by "arm model"."""
+    """Complete answers by "arm model"."""
 
     def __add__(self, other: "Figures") -> "Figures":
         added = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "by_arm"}

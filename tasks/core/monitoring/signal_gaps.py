@@ -14,7 +14,7 @@ MIN_MEASURED = 10  # values of a signal in a cluster below which its mean says n
 
 
 class Gap(BaseModel):
-    """A cluster's mean of a signal less that of the rest of the window; None where too little was measured."""
+    """A cluster's mean of a signal minus that of the rest of the window; None where too few values were measured."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -24,12 +24,12 @@ class Gap(BaseModel):
     low: float | None
     high: float | None
     measured: tuple[int, int]
-    """Values of the cluster, of the rest."""
+    """Number of values: cluster, rest."""
 
 
 @dataclass(frozen=True)
 class ClusterFacts:
-    """What the rules look at."""
+    """What the rules of `triage_advice` decide from."""
 
     share: float
     """Of the window."""
@@ -42,9 +42,9 @@ class ClusterFacts:
 
 
 def gap(values: Floats, chosen: Integers, confidence: float) -> Gap:
-    """Return the mean of the chosen rows less that of the others, with Welch's interval.
+    """Return the mean of the chosen rows minus that of the others, with Welch's interval.
 
-    Each side counts one row more at either end of the scale, so that rows that are all alike are not sure.
+    The interval counts a 0 and a 1 more on each side, so that its width is not zero where all rows are equal.
     """
     is_chosen = np.zeros(len(values), dtype=bool)
     is_chosen[chosen] = True

@@ -1,8 +1,9 @@
-"""What drift watches of an answer, as one row: here of one of the evaluation, in `served_traffic` of a served one.
+"""The row that the drift tests compare, one per answer. This module makes the row of an evaluated answer.
 
-Quality is 1 for an answer that is complete, grounded and given, 0 for any other. It needs no reference, so that an
-answer of the evaluation and one of last night are measured alike. What is not known is missing. Pure. Caveat: a
-question that ought to be declined counts as badly answered on both sides; what is compared is their shares.
+`served_traffic` makes that of a served one. Quality is 1 for an answer that is complete, grounded and not declined, and
+0 for any other. It needs no reference answer, so an evaluation and last night's traffic are measured alike. Unknown
+values are missing. Pure. Caveat: a question that should be declined counts as badly answered on both sides; only the
+shares are compared.
 """
 
 from typing import TypedDict
@@ -11,7 +12,7 @@ from tasks.core.evaluation.measurements import OK, Item, Reply
 
 
 class TrafficRow(TypedDict):
-    """A row of a window or a reference, the embedding of its question aside."""
+    """A row of a window or of a reference, without the embedding of its question."""
 
     answer_id: str
     at: str
@@ -20,7 +21,7 @@ class TrafficRow(TypedDict):
     answer: str
     question_length: int
     retrieval_score: float | None
-    """Likeness of the best document found."""
+    """Similarity of the best document found."""
     answer_length: int | None
     abstained: bool | None
     ungrounded: bool | None
@@ -62,7 +63,7 @@ def evaluation_row(
 
 
 def is_good(is_complete: bool, abstained: bool | None, ungrounded: bool | None) -> bool | None:
-    """Return the quality of an answer; None where nothing speaks against it but not all was looked at."""
+    """Return the quality of an answer; None where a check was not made and the others found nothing wrong."""
     if not is_complete or abstained or ungrounded:
         return False
     return None if abstained is None or ungrounded is None else True

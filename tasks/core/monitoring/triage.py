@@ -1,13 +1,14 @@
-"""Triage of a drifted window: which clusters of questions are new, how they are answered, and what would help.
+"""Triage of a drifted window: clusters of new questions, how well they are answered, and one recommendation each.
 
-1. Region: a row of the window is new where its nearest neighbours, among reference and window together, are rows of the
-   window more often than chance explains (nearest-neighbour two-sample test, Schilling 1986, row by row, with the
-   error rate of Benjamini & Hochberg 1995 over the rows).
-2. Clusters: average linkage on cosine distance, cut where rows are no closer than those of the reference usually are.
-3. Names: the terms whose log-odds against all other rows are surest (Monroe, Colaresi & Quinn 2008, "Fightin' Words").
-4. Quality: the cluster's mean less that of the rest of the window, with Welch's interval.
-5. One recommendation by declared rules, with every number that led to it.
-Caveat: it describes what differs, not why; a cluster is a reason to look, and its examples are what to look at.
+1. New rows: a row of the window is new where more of its nearest neighbours, among reference and window together, are
+   rows of the window than chance explains (nearest-neighbour two-sample test, Schilling 1986, row by row, with the
+   false discovery rate of Benjamini & Hochberg 1995 over the rows).
+2. Clusters: average linkage on cosine distance, cut at a distance that is typical of one topic in the reference.
+3. Names: the terms with the highest z-score of the log-odds against all other rows (Monroe, Colaresi & Quinn 2008,
+   "Fightin' Words").
+4. Quality: the cluster's mean minus that of the rest of the window, with Welch's interval.
+5. Recommendation: the first rule of `triage_advice` that holds, with the numbers it rests on.
+Caveat: it describes what differs, not why; look at the examples of a cluster before you act.
 """
 
 from collections.abc import Collection, Sequence
@@ -40,20 +41,20 @@ class Rows:
 
 
 class Cluster(BaseModel):
-    """A part of the window that is new."""
+    """A cluster of new rows of the window."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     terms: list[str]
-    """Those that set it apart, the surest first."""
+    """Terms that distinguish it, the most significant first."""
     missing_terms: list[str]
-    """Those of them that no indexed document holds."""
+    """Those of its terms that no indexed document holds."""
     size: int
     share: float
-    """Of the window."""
+    """Share of the window."""
     rows: list[int]
-    """Of the window, the most typical first."""
+    """Row numbers of the window, the most typical first."""
     quality: Gap
     retrieval: Gap
     abstained: Gap
@@ -61,7 +62,7 @@ class Cluster(BaseModel):
     label_rows: list[int]
     """Rows to label, where that is the advice."""
     evidence: list[str]
-    """What led to the advice, in plain words with its numbers."""
+    """Sentences with the numbers that led to the advice."""
 
 
 def triage(
@@ -72,11 +73,11 @@ def triage(
     `indexed`: every term of the documents that can be retrieved (see `terms`).
     """
     config = config or TriageConfig()
-    region = new_rows(reference, window.vectors, config)
-    groups = clusters(window.vectors[region], usual_distance(reference), config.min_cluster)
-    members = sorted((region[group] for group in groups), key=lambda rows: (-len(rows), rows[0]))
+    new = new_rows(reference, window.vectors, config)
+    groups = clusters(window.vectors[new], usual_distance(reference), config.min_cluster)
+    members = sorted((new[group] for group in groups), key=lambda rows: (-len(rows), rows[0]))
     documents = [set(terms(text)) for text in window.texts]
-    usual = np.setdiff1d(np.arange(len(documents)), region).tolist()
+    usual = np.setdiff1d(np.arange(len(documents)), new).tolist()
     return [_described(rows, usual, window, documents, indexed, config) for rows in members]
 
 

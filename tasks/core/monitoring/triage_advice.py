@@ -1,6 +1,6 @@
-"""One recommendation for a drifted cluster: a table of rules, read from the top; the first that holds decides.
+"""The recommendation for a drifted cluster: a table of rules, read from the top; the first that holds decides.
 
-The order is that of what is cheapest to find out. Every rule gives its evidence with the numbers that it rests on.
+Cheaper checks come first. Every rule gives its evidence with the numbers that it rests on.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""What the rules of triage say in words: the evidence for each recommendation, with its numbers."""
+"""The evidence for each recommendation of triage as sentences, with its numbers."""
 
 from tasks.core.monitoring.signal_gaps import ClusterFacts, Gap
 from tasks.core.monitoring.triage_config import TriageConfig
@@ -43,7 +43,7 @@ def few_lessons(facts: ClusterFacts, config: TriageConfig) -> list[str]:
 
 
 def gap_in_words(name: str, found: Gap) -> str:
-    """Return a signal of the cluster against that of the rest, in points out of 100."""
+    """Return a signal of the cluster beside that of the rest, in points out of 100."""
     if found.difference is None:
         return f"{name} was measured on {found.measured[0]} rows of it and {found.measured[1]} of the rest, too few."
     bounds = f"{signed_points(found.low)} to {signed_points(found.high)}"

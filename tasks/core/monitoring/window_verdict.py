@@ -1,7 +1,7 @@
-"""What the monitor says of a window in the end: drift, its parts, the fall of quality, and whether it matters. Pure.
+"""The verdict on one window: drift, its drifted segments with a recommendation each, and its severity. Pure.
 
-Drift matters where it is confirmed, whatever a single window seems to ask for. Parts are looked for only in a window
-that is at least suspected, so that the budget for false alarms holds for them too.
+Only confirmed drift has consequences, whatever a single window recommends. Segments are looked for only in a window
+that is at least suspected, so the false-alarm rate holds for them too.
 """
 
 from typing import Literal
@@ -15,7 +15,7 @@ from tasks.core.wording import points
 
 Severity = Literal["none", "low", "medium", "high"]
 ComparedWith = Literal["evaluation", "served", "nothing"]
-WORK = ("add_documents", "retrain")
+RETRAIN_ADVICE = ("add_documents", "retrain")
 ADVICE = {
     "ignore": "Nothing needs to be done.",
     "fix_prompt": "Change the prompt: the documents are found, and the model declines all the same.",
@@ -26,7 +26,7 @@ ADVICE = {
 
 
 class Offer(BaseModel):
-    """Documents that could be added: installed packages, or places of files."""
+    """Documents that could be added: installed packages, or paths of files."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,24 +34,24 @@ class Offer(BaseModel):
     paths: list[str] = []
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         return ", ".join([*self.packages, *self.paths])
 
 
 class DriftedSegment(BaseModel):
-    """A drifted part of the window, and what would help."""
+    """A drifted cluster of the window, and the documents on offer for it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cluster: Cluster
     offers: list[Offer]
-    """Documents that hold its missing terms."""
+    """Offers that hold its missing terms."""
 
     @property
     def recommendation(self) -> str:
         found = self.cluster
         if found.advice == "add_documents" and self.offers:
-            return f"Add documents: {'; '.join(offer.words for offer in self.offers)}."
+            return f"Add documents: {'; '.join(offer.description for offer in self.offers)}."
         if found.advice == "add_documents":
             return f"Add documents about {', '.join(found.missing_terms) or found.name}; none on offer holds them."
         if found.advice == "label" and found.label_rows:
@@ -79,31 +79,31 @@ class WindowVerdict(BaseModel):
     since: str
     until: str
     number: int | None
-    """Of the window in the version's history; None: a look that is not kept."""
+    """Of the window in the version's history; None: a window that is not kept."""
     compared_with: ComparedWith
     drift: DriftVerdict
     quality: Quality
     parts: list[DriftedSegment]
     drifted: list[str] = []
-    """Ids of the answers in these parts."""
+    """Ids of the answers in these segments."""
 
     @property
-    def matters(self) -> bool:
+    def is_confirmed(self) -> bool:
         return self.drift.outcome == "CONFIRMED"
 
     @property
-    def needs_work(self) -> bool:
-        return any(part.cluster.advice in WORK for part in self.parts)
+    def is_retrain_advised(self) -> bool:
+        return any(part.cluster.advice in RETRAIN_ADVICE for part in self.parts)
 
     @property
     def severity(self) -> Severity:
-        if self.matters and (self.quality.has_fallen or self.needs_work):
+        if self.is_confirmed and (self.quality.has_fallen or self.is_retrain_advised):
             return "high"
         by_outcome: dict[str, Severity] = {"CONFIRMED": "medium", "SUSPECTED": "low"}
         return by_outcome.get(self.drift.outcome, "none")
 
-    def wanted(self) -> Offer:
-        """Return all documents that its parts ask for."""
+    def requested_documents(self) -> Offer:
+        """Return all documents that its segments ask for, each once."""
         chosen = [offer for part in self.parts if part.cluster.advice == "add_documents" for offer in part.offers]
         return Offer(
             packages=list(dict.fromkeys(name for offer in chosen for name in offer.packages)),
@@ -125,7 +125,7 @@ class WindowVerdict(BaseModel):
 
 
 def quality_of(reference: pl.DataFrame, window: pl.DataFrame, verdict: DriftVerdict) -> Quality:
-    """Return how good answers were and are."""
+    """Return the share of good answers in the reference and in the window."""
     before, now = (_share(table["quality"]) for table in (reference, window))
     is_confirmed = any(
         found.column == "quality" and found.aspect == "values" and found.state == "confirmed"

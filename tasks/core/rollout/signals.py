@@ -7,7 +7,7 @@ nothing, unless it had waited long enough to call the answer slow.
 
 from collections.abc import Iterable, Mapping
 
-from tasks.core.feedback.rules import settle
+from tasks.core.feedback.rules import effective_verdicts
 from tasks.core.records.answer import AnswerRecord
 from tasks.core.records.schema import Feedback
 
@@ -39,7 +39,7 @@ def with_opinion(signals: Signals, opinion: float | None) -> Signals:
 def opinions_of(feedback: Iterable[Feedback]) -> Mapping[str, float]:
     """Return by answer what was said about it: 1 liked, 0 disliked or corrected; a bare reason says neither."""
     found = {}
-    for answer_id, verdict in settle(feedback).items():
+    for answer_id, verdict in effective_verdicts(feedback).items():
         if (verdict.correction or "").strip() or verdict.thumb == "down":
             found[answer_id] = 0.0
         elif verdict.thumb == "up":

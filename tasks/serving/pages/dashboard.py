@@ -18,7 +18,7 @@ from tasks.adapters.records.record_place import open_records, start_of_hour
 from tasks.adapters.release.ledger_queries import Recorded, verdicts
 from tasks.adapters.release.registry import Registry, open_registry
 from tasks.core.errors import RatchetError
-from tasks.core.feedback.rules import settle
+from tasks.core.feedback.rules import effective_verdicts
 from tasks.core.monitoring.serving_stats import COLUMNS, Figures, figures_of, total
 from tasks.core.release.lineage import Pointer, VerdictFacts
 from tasks.settings import Settings
@@ -111,7 +111,7 @@ class BoardReader:
         return figures
 
     def _opinions(self, now: datetime) -> Opinions:
-        said = settle(read_feedback(self._feedback, now - HOURS * ONE_HOUR)).values()
+        said = effective_verdicts(read_feedback(self._feedback, now - HOURS * ONE_HOUR)).values()
         return Opinions(
             liked=sum(verdict.thumb == "up" for verdict in said),
             disliked=sum(verdict.thumb == "down" for verdict in said),

@@ -64,7 +64,7 @@ def served(
 
 @dataclass
 class Traffic:
-    """What a gateway would leave, and the two stages over it."""
+    """The records and the store of a gateway, and the two monitor stages that read them."""
 
     settings: Settings
     embedder: Embedder
@@ -110,13 +110,13 @@ class Traffic:
 
 @pytest.fixture(scope="session")
 def embedder() -> Embedder:
-    """The real one, loaded once: it takes longer than all else here."""
+    """The real embedder, loaded once because loading is slow."""
     return load_embedder()
 
 
 @pytest.fixture
 def traffic(settings: Settings, tmp_path: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> Traffic:
-    """A checkout at noon whose version MODEL is watched."""
+    """A checkout at noon whose version MODEL is monitored."""
     monkeypatch.setattr("tasks.adapters.retrieval.embedder.load_embedder", lambda *_: embedder)
     places = {"records_url": str(tmp_path / "records"), "feedback_url": str(tmp_path / "feedback")}
     monkeypatch.setattr(collect_stage, "monitored_model", lambda *_: MODEL)
@@ -125,5 +125,5 @@ def traffic(settings: Settings, tmp_path: Path, embedder: Embedder, monkeypatch:
 
 
 def clock(monkeypatch: pytest.MonkeyPatch, now: datetime) -> None:
-    """Let it be `now` for the monitor."""
+    """Set the monitor's clock to `now`."""
     monkeypatch.setattr(collect_stage, "_now", lambda: now + timedelta(seconds=collect_stage.SETTLE_S))

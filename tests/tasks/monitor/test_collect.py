@@ -13,6 +13,7 @@ from tasks.core.monitoring.window_verdict import Quality, WindowVerdict
 from tasks.core.records.schema import Feedback
 from tasks.core.release.lineage import BASE
 from tasks.monitor.collect import monitored_model
+from tasks.runner import find_stage, load_config
 from tests.tasks.answers import answer
 from tests.tasks.monitor.conftest import MODEL, NOW, USUAL, Traffic, clock, served
 
@@ -142,6 +143,11 @@ def test_vectors_of_another_embedder_are_taken_away(traffic: Traffic) -> None:
     path = traffic.settings.data / "collect/window.parquet"
     assert read_traffic(path, "another")["question_embedding"].null_count() == 1
     assert read_traffic(path)["question_embedding"].dtype == pl.List(pl.Float32)
+
+
+def test_the_longest_window_under_its_old_name_is_refused_with_the_new_one() -> None:
+    with pytest.raises(ConfigError, match=r"collect.*most_hours is now called max_hours: rename it"):
+        load_config(find_stage("collect"), overrides=["monitor.collect.most_hours=48"])
 
 
 def test_the_version_to_watch_is_the_champion_or_one_that_is_named(settings) -> None:

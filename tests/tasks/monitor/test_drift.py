@@ -72,7 +72,7 @@ def test_a_new_topic_is_suspected_then_confirmed_and_its_part_says_what_is_missi
     part = found.parts[0]
     assert part.cluster.advice == "add_documents"
     assert "scipy" in part.cluster.terms
-    assert found.wanted().model_dump() == {"packages": [], "paths": offers[1]["paths"]}
+    assert found.requested_documents().model_dump() == {"packages": [], "paths": offers[1]["paths"]}
     ids = json.loads((traffic.settings.data / "drift/drifted.json").read_text())
     assert second.drifted == len(ids) > 30
     (kept,) = WindowLog(open_store(traffic.settings.store_url), MODEL).last(1)
@@ -166,7 +166,7 @@ def slower(record):
 def test_of_two_monitors_one_keeps_the_window(traffic: Traffic, monkeypatch: pytest.MonkeyPatch) -> None:
     traffic.refer(served(USUAL, 300, 0, NOW))
     look(traffic, monkeypatch, 1, usual(1))
-    monkeypatch.setattr(drift_stage, "_number", lambda *_: 1)
+    monkeypatch.setattr(drift_stage, "_next_number", lambda *_: 1)
     with pytest.raises(ExternalError, match="Another monitor"):
         traffic.drift()
 

@@ -1,4 +1,4 @@
-"""The review queue: what is worth a label, said in words, each question once, always in the same order."""
+"""The review queue: its reasons and scores, each question once, the same order for the same records."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import DataError
-from tasks.core.feedback.review_queue import NEAR, ReviewItem, item_for, labelled, review_queue
+from tasks.core.feedback.review_queue import MIN_WORD_OVERLAP, ReviewItem, item_for, labelled, review_queue
 from tasks.core.records.answer import AnswerRecord
 from tasks.core.records.schema import Feedback
 from tests.tasks.answers import answer
@@ -154,7 +154,7 @@ def test_the_queue_is_the_same_in_whatever_order_records_come(
     assert all(item.reasons and item.score > 0 for item in queue)
     words = [set(item.question.casefold().split()) for item in queue]
     assert all(one != other or not one for i, one in enumerate(words) for other in words[:i])
-    assert 0 < NEAR < 1
+    assert 0 < MIN_WORD_OVERLAP < 1
 
 
 ITEM = item_for(answer("a", "How long?", answer="Two days.", document_ids=["d1"]), [])

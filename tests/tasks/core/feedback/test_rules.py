@@ -1,4 +1,4 @@
-"""What may be said about an answer, and which of several verdicts counts."""
+"""Which feedback is refused, and which of several verdicts on an answer is the effective one."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -13,12 +13,12 @@ from tasks.core.feedback.rules import (
     FeedbackRefusedError,
     Opinion,
     check_opinion,
+    effective_verdict,
+    effective_verdicts,
     feedback_on,
     judged_answer,
     question_of,
     read_opinion,
-    settle,
-    settled,
 )
 from tasks.core.records.schema import Feedback
 from tests.tasks.answers import answer
@@ -128,25 +128,25 @@ def test_the_question_is_the_users_last_word() -> None:
 def test_a_reviewed_verdict_outranks_whatever_clients_say_later() -> None:
     reviewed = verdict(2, review="accepted", correction="Right.")
     later = [verdict(day, correction=f"Poison {day}.") for day in range(3, 9)]
-    assert settled([verdict(1, correction="Mine."), reviewed, *later]) is reviewed
+    assert effective_verdict([verdict(1, correction="Mine."), reviewed, *later]) is reviewed
     rejected = verdict(5, review="rejected")
-    assert settled([*later, rejected, reviewed]) is rejected
+    assert effective_verdict([*later, rejected, reviewed]) is rejected
 
 
 def test_without_a_review_the_latest_correction_counts_and_a_thumb_does_not_hide_it() -> None:
     corrections = [verdict(1, correction="One."), verdict(2, correction="Two.")]
-    assert settled([*corrections, verdict(3, thumb="up"), verdict(4, correction=" ")]) is corrections[1]
+    assert effective_verdict([*corrections, verdict(3, thumb="up"), verdict(4, correction=" ")]) is corrections[1]
     thumbs = [verdict(1, thumb="down"), verdict(2, thumb="up")]
-    assert settled(thumbs) is thumbs[1]
+    assert effective_verdict(thumbs) is thumbs[1]
 
 
 def test_times_are_compared_as_times_and_of_equal_ones_the_later_read_counts() -> None:
     early = verdict(thumb="up", recorded_at="2026-05-01T10:00:00+02:00")
     late = verdict(thumb="down", recorded_at="2026-05-01T09:00:00")
-    assert settled([late, early]) is late
+    assert effective_verdict([late, early]) is late
     same = [verdict(1, thumb="up"), verdict(1, thumb="down")]
-    assert settled(same) is same[1]
-    assert settled([late, verdict(thumb="up", recorded_at="yesterday")]) is late
+    assert effective_verdict(same) is same[1]
+    assert effective_verdict([late, verdict(thumb="up", recorded_at="yesterday")]) is late
 
 
 @given(st.lists(st.tuples(st.integers(1, 28), st.sampled_from(["pending", "accepted", "rejected"]),
@@ -155,14 +155,14 @@ def test_times_are_compared_as_times_and_of_equal_ones_the_later_read_counts() -
 def test_which_verdict_counts_does_not_depend_on_the_order_of_reading(verdicts: list[Any], random: Any) -> None:
     given_ = [verdict(day, review=review, correction=text) for day, review, text in verdicts]
     shuffled = random.sample(given_, len(given_))
-    assert settled(given_) == settled(shuffled)
-    assert (settled(given_).review != "pending") == any(v.review != "pending" for v in given_)
+    assert effective_verdict(given_) == effective_verdict(shuffled)
+    assert (effective_verdict(given_).review != "pending") == any(v.review != "pending" for v in given_)
 
 
 def test_each_answer_has_its_own_verdict() -> None:
-    found = settle([verdict(answer_id="b"), verdict(answer_id="a"), verdict(2, answer_id="b", thumb="up")])
+    found = effective_verdicts([verdict(answer_id="b"), verdict(answer_id="a"), verdict(2, answer_id="b", thumb="up")])
     assert list(found) == ["b", "a"]
     assert found["b"].thumb == "up"
-    assert settle([]) == {}
+    assert effective_verdicts([]) == {}
     with pytest.raises(ValueError):
-        settled([])
+        effective_verdict([])

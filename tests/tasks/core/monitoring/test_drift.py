@@ -7,7 +7,6 @@ from pydantic import ValidationError
 
 from tasks.core.monitoring.drift import decide
 from tasks.core.monitoring.drift_config import Column, DriftConfig
-from tasks.core.monitoring.drift_tests import vectors
 from tasks.core.monitoring.drift_verdict import DriftVerdict
 
 CONFIG = DriftConfig(
@@ -61,10 +60,10 @@ def test_a_new_topic_is_suspected_at_first_and_confirmed_when_it_stays():
 def test_what_the_reference_cannot_know_is_compared_with_other_rows():
     reference = records(0).with_columns(score=pl.lit(None, dtype=pl.Float64))
     window = records(1, score=1.0)
-    unknown = decide(reference, window, CONFIG, apart={"score": records(5).head(0)})
+    unknown = decide(reference, window, CONFIG, column_references={"score": records(5).head(0)})
     assert finding(unknown, "score").state == "unmeasured"
     assert finding(unknown, "score", "missing") is None
-    known = decide(reference, window, CONFIG, apart={"score": records(5)})
+    known = decide(reference, window, CONFIG, column_references={"score": records(5)})
     assert finding(known, "score").state == "suspected"
     assert finding(known, "question").state == "steady"
 
@@ -155,14 +154,6 @@ def test_vectors_of_another_embedder_are_not_compared():
     found = finding(decide(records(0), other, CONFIG), "question")
     assert found.state == "unmeasured"
     assert "of 8 and 5 dimensions" in found.sentence
-
-
-def test_vectors_are_read_from_lists_and_arrays_without_the_damaged_ones():
-    rows = [[1.0, 2.0], None, [3.0, float("nan")], [5.0, 6.0]]
-    for dtype in (pl.List(pl.Float64), pl.Array(pl.Float32, 2)):
-        assert vectors(pl.Series(rows, dtype=dtype)).tolist() == [[1.0, 2.0], [5.0, 6.0]]
-    assert len(vectors(pl.Series([[1.0], [2.0, 3.0]]))) == 0
-    assert len(vectors(pl.Series(["a"]))) == 0
 
 
 def test_a_user_with_a_hundred_requests_counts_once_where_users_are_known():

@@ -1,4 +1,4 @@
-"""Figures of served answers: they add up, and nothing unmeasured counts."""
+"""Counts of served answers: they add up, and unmeasured values are in no share."""
 
 from typing import Any
 

@@ -60,7 +60,7 @@ def part(advice: Advice, *offers: Offer, **changes: object) -> DriftedSegment:
 def test_drift_matters_when_it_is_confirmed_and_most_where_a_part_asks_for_work(
     seen: WindowVerdict, matters: bool, severity: str
 ) -> None:
-    assert (seen.matters, seen.severity) == (matters, severity)
+    assert (seen.is_confirmed, seen.severity) == (matters, severity)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_quality_has_fallen_when_the_change_is_confirmed_and_a_fall(
 def test_only_documents_that_are_asked_for_are_wanted_each_once() -> None:
     scipy, notes = Offer(packages=["scipy"]), Offer(paths=["notes/"], packages=["scipy"])
     seen = watch("CONFIRMED", part("add_documents", scipy, notes), part("ignore", Offer(packages=["other"])))
-    assert seen.wanted() == Offer(packages=["scipy"], paths=["notes/"])
+    assert seen.requested_documents() == Offer(packages=["scipy"], paths=["notes/"])
 
 
 def test_a_recommendation_names_the_documents_or_the_terms_that_none_holds() -> None:

@@ -1,6 +1,6 @@
-"""Pictures of the drift page as inline SVG: how a column was and is distributed, and where the questions lie (numpy).
+"""The charts of the drift page as inline SVG: the distribution of each column, and a map of the questions (numpy).
 
-Grey is the reference, blue the window, orange what drifted. Colour never says anything that words do not say too.
+Grey is the reference, blue the window, orange the drifted questions. The text says all that colour says.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ Mask = Sequence[int]
 
 
 def numbers(reference: pl.Series, window: pl.Series) -> Markup:
-    """Return two histograms over one axis; its ends are where one of a hundred values lies outside."""
+    """Return two histograms over one axis, which covers the middle 99 % of the values."""
     sides = [_finite(series) for series in (reference, window)]
     if not all(side.size for side in sides):
         return _words("not measured on both sides")
@@ -35,7 +35,7 @@ def numbers(reference: pl.Series, window: pl.Series) -> Markup:
 
 
 def categories(reference: pl.Series, window: pl.Series) -> Markup:
-    """Return a pair of bars a category: the share before and now."""
+    """Return a pair of bars per category: its share before and now."""
     sides = [series.drop_nulls().cast(pl.String) for series in (reference, window)]
     if not all(side.len() for side in sides):
         return _words("not measured on both sides")
@@ -52,7 +52,7 @@ def categories(reference: pl.Series, window: pl.Series) -> Markup:
 
 
 def question_map(reference: pl.Series, window: pl.Series, drifted: Mask) -> Markup:
-    """Return the questions on the two axes along which they differ most (principal components)."""
+    """Return a scatter plot of the questions on their first two principal components."""
     old, new = vectors(reference), vectors(window)
     if len(old) < 2 or len(new) < 2 or old.shape[1] != new.shape[1] or len(new) != window.len():
         return _words("the questions' meaning was not compared")
