@@ -6,7 +6,7 @@ it has enough rows; until then the next one begins at the same time. Shadow answ
 requests are left out. A large window is sampled down to `max_rows` (reservoir sampling, Vitter 1985, algorithm R), so
 memory does not grow with the traffic.
 
-It is not a stage of dvc.yaml: what it reads depends on the clock, so DVC could neither see that it is stale nor
+It is no stage of dvc.yaml: what it reads depends on the clock, so DVC could neither see that it is stale nor
 reproduce it. Only the runner runs it. Training data from a window enter through `ingest`, which DVC tracks.
 Caveat: records are redacted, so a question is embedded without the names it held, as the training data are.
 """

@@ -5,7 +5,7 @@ Reads `collect`, the version's reference and index in the registry, and the verd
 page of a window that follows the last one also go into the store, and its figures into Evidently's workspace below
 `home`. Method: `core/monitoring/drift.py` decides, `core/monitoring/triage.py` explains. Latency and cost, which an
 evaluation does not have, are compared with the version's first served answers and are unmeasured until there are
-enough of them. It is not a stage of dvc.yaml, for the reason that `collect` gives. Caveat: the questions of an
+enough of them. It is no stage of dvc.yaml, for the reason that `collect` gives. Caveat: the questions of an
 evaluation are made up; where real traffic differs from them from the first day, set `reference: served` to compare with
 the first served answers instead.
 """
