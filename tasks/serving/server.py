@@ -31,7 +31,7 @@ from tasks.serving.api.route_group import RouteGroup
 from tasks.serving.config import ServeConfig
 from tasks.serving.gateway.gateway import Gateway
 from tasks.serving.gateway.served_model import ServedModel, load_model
-from tasks.serving.pages.routes import Watched, page_routes
+from tasks.serving.pages.routes import ProcessState, page_routes
 from tasks.serving.records.recording import Recorder, open_recorder, redactor_of
 from tasks.serving.rollout.rollout_history import RecordedHistory
 from tasks.serving.rollout.rollout_router import RolloutRouter
@@ -113,8 +113,8 @@ def route_groups(
 ) -> list[RouteGroup]:
     """Return the routes beside OpenAI's API: feedback and the pages."""
     feedback_store = FeedbackStore(open_feedback(settings), redactor_of(settings), recorder.find)
-    watched = Watched(lambda: recorder.counts, rollout)
-    return [feedback_routes(gateway, feedback_store), page_routes(gateway, settings, watched)]
+    process_state = ProcessState(lambda: recorder.counts, rollout)
+    return [feedback_routes(gateway, feedback_store), page_routes(gateway, settings, process_state)]
 
 
 class GatewayServer(uvicorn.Server):

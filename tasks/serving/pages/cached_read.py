@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Freshly(Generic[T]):
+class CachedRead(Generic[T]):
     """What `read` returns, at most `seconds` old. One reading at a time; one that fails is not kept."""
 
     def __init__(self, read: Callable[[], T], seconds: float) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from tasks.core.monitoring.serving_stats import Durations, Figures
 from tasks.serving.pages.dashboard import Board, History, Opinions
-from tasks.serving.pages.dashboard_page import Now, Tile, tiles
+from tasks.serving.pages.tiles import Now, Tile, tiles
 from tasks.serving.records.recording import Counts
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
