@@ -182,7 +182,7 @@ def test_a_checkpoint_that_was_being_written_does_not_count(
 def test_no_rank_outlives_a_stage_that_is_killed(plan: TrainingPlan, tmp_path: Path) -> None:
     folder = prepare(plan, tmp_path)
     code = (
-        "from pathlib import Path; from tasks.adapters import launcher; "
+        "from pathlib import Path; from tasks.adapters.training import launcher; "
         f"launcher.train(Path({str(folder)!r}), launcher='torchrun')"
     )
     stage = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.getcwd()})  # noqa: PTH109
