@@ -1,14 +1,14 @@
-"""How often drift is seen where there is none, and how soon where there is: windows of traffic through the real test.
+"""Measures the false-alarm rate of drift detection and how soon it finds a shift, on windows of simulated traffic.
 
 `python -m tests.bench.drift [--quick]`. A question is the first paragraph of a docstring: usual traffic asks about
-Python's standard library, the new topic about a package of scipy, whose documents are not indexed; the trials take one
-package after the other. Vectors and retrieval scores
-are real (this product's embedder; the best cosine among indexed docstrings), what follows from them is drawn: answers
-to badly retrieved questions are declined more often, and longer ones take longer. Every window has its own rows.
-Promised: at most 2 % of 200 unchanged windows alarm (CONFIRMED, the verdict that starts something); a shift of 30 % of
-the rows is confirmed within two windows of 500 rows in at least 95 %; one of 10 % within two of 1,000 in at least 80 %.
-Baselines of the same windows: each column by itself at 5 %, and Evidently's default tests where it is installed.
-The first run embeds some 3,500 texts (half a minute) and keeps the vectors in the system's temporary folder.
+Python's standard library, the new topic about a package of scipy, whose documents are not indexed; the trials take the
+packages in turn. Vectors and retrieval scores are real (this product's embedder; the best cosine among indexed
+docstrings). The other columns are drawn from them: answers to badly retrieved questions are declined more often, and
+longer ones take longer. No two windows share rows. Promised: at most 2 % of 200 unchanged windows raise an alarm
+(CONFIRMED, the outcome that starts a retrain); a shift of 30 % of the rows is confirmed within two windows of 500 rows
+in at least 95 %; one of 10 % within two of 1,000 in at least 80 %. Baselines on the same windows: each column by itself
+at 5 %, and Evidently's default tests where it is installed. The first run embeds some 3,500 texts (half a minute) and
+keeps the vectors in the system's temporary folder.
 """
 
 import ast
