@@ -42,6 +42,11 @@ lint: $(READY) ## style, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(READY) ## build the documentation into site/, strictly
+	infra/scripts-for-docs.sh
+	$(BIN)/python docs/generate.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 bench: $(READY) ## every benchmark, each with its ratio to a named baseline
 	missed=; for bench in curate dedup train answers gate canary drift recording gateway; do \
 		echo "== $$bench"; $(BIN)/python -m tests.bench.$$bench || missed="$$missed $$bench"; done; \
