@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
+MAX_DEFAULT = 80  # characters of a list; a longer one is counted
 NOTE = "<!-- Made from the code by docs/generate.py: change the code, then run it. -->\n\n"
 
 
@@ -215,8 +216,9 @@ def _short(value: Any) -> str:
         return type(value).__name__
     if isinstance(value, dict):
         return ", ".join(map(str, value)) or "none"
-    if isinstance(value, list):
-        return ", ".join(_short(item) for item in value) or "none"
+    if isinstance(value, list | tuple):
+        text = ", ".join(_short(item) for item in value) or "none"
+        return text if len(text) <= MAX_DEFAULT else f"{len(value)} values"
     return str(value)
 
 
