@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written to `.part`, flushed, then renamed."""
+"""Write files whole or not at all: to `.part`, flushed, then renamed. Content digests and file locks."""
 
 import contextlib
 import fcntl

@@ -1,4 +1,4 @@
-"""The store of models, pointers and ledger: one protocol; here the folder, in `storage_s3` the bucket (boto3).
+"""The store of models, pointers and ledger: one protocol; here the folder, in `object_store_s3` the bucket (boto3).
 
 A write is whole or absent, and the two conditional writes are atomic between processes: a hard link fails when its
 name exists, and compare-and-swap holds a lock file of its key (flock). Caveat: the folder must lie on a file system

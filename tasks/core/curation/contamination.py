@@ -1,4 +1,4 @@
-"""Which reserved texts (of eval and holdout) other texts contain: word n-grams and the share of them that is found.
+"""Find contamination: texts that contain reserved ones (of eval and holdout), by the share of common word n-grams.
 
 Method: overlap of word 13-grams, Brown et al. 2020 ("Language models are few-shot learners", appendix C), but decided
 on the share of a reserved text's n-grams that one other text holds, as in Chowdhery et al. 2022 ("PaLM", section 8): a

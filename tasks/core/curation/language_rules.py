@@ -1,4 +1,4 @@
-"""Which texts are plainly in a language, and which part of a text a language model should judge.
+"""Decide whether a text is plainly in a language, and which part of it a language identifier should look at.
 
 A text whose beginning holds several function words of a language is in it: that settles most texts at a thousandth of
 a model's cost. The rest is judged by its prose alone, since signatures and code look like Latin or Estonian to a

@@ -1,4 +1,4 @@
-"""Keys, tokens and passwords in a text.
+"""Detect credentials in a text: keys, tokens and passwords.
 
 Issuers' own prefixes are taken as they stand (the formats are published by GitHub, Slack, Stripe, AWS, Google and so
 on); anything else must be assigned to a name that says secret and look random: letters mixed with digits or signs,

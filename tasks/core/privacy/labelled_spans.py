@@ -1,4 +1,4 @@
-"""Text with marked spans, and how well a finder finds them.
+"""Labelled text: spans marked by hand, and the precision and recall of a detector on them.
 
 The notation is `Write to [[EMAIL:jane@corp.example]] today.`; a text without marks is a hard negative. `~~` inside a
 mark is dropped: it keeps made-up keys from looking like real ones to scanners of the repository. Recall counts a mark

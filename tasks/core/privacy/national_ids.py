@@ -1,4 +1,4 @@
-"""Identity, tax and social-security numbers of people.
+"""Detect identity, tax and social-security numbers of people, each with its checksum.
 
 Numbers with a strong checksum are taken wherever they stand; those without one (US SSN without dashes, passports) or
 with a weak one (NL BSN, PL PESEL) only behind a word that names them. Covered: US, GB, DE, FR, ES, IT, BR, CH, SE,

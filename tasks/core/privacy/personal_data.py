@@ -1,4 +1,4 @@
-"""What counts as personal data in a text, beside names: addresses, numbers of people and accounts, secrets.
+"""Detectors of personal data other than names: addresses, numbers of people and accounts, secrets.
 
 Every structured class is a shape plus its checksum or its plausible range; classes without one (phones, national
 numbers without a check digit) need their usual punctuation or a word before them that says what they are. Policy:

@@ -1,4 +1,4 @@
-"""Where a text holds something, and the pattern that finds it.
+"""Spans of a text with the class of what they hold, and detectors that find them by a pattern.
 
 A `Pattern` works twice: its `hint`, a regular expression for polars' Rust engine, tells at gigabytes a second which
 texts can match at all; its `shape` and `accept` then decide in Python on those few. A hint must match whenever the

@@ -1,4 +1,4 @@
-"""The gate: may this candidate serve? Decided from rows, by rules declared before the rows were seen.
+"""The gate: decide whether a candidate may serve, from rows, by rules declared before the rows were seen.
 
 1. Coverage: both models answered the same planned items, enough of them, and nearly all values were measured.
 2. One primary metric: the lower bound of the paired cluster-bootstrap interval lies above zero, and the mean gain

@@ -1,4 +1,4 @@
-"""Golden questions: what a version answered rightly when it was measured, it must answer again before it serves.
+"""Golden questions: those a version answered rightly in its evaluation, which it must answer again before it serves.
 
 They are drawn from the version's own evaluation, so that they need no upkeep and fit its index. Pure.
 """

@@ -1,4 +1,4 @@
-"""May the candidate's share of the traffic grow? Decided after any request, from signals of both arms.
+"""Decide whether a rollout's candidate gets a larger share, waits, or is rolled back, from signals of both arms.
 
 ROLLBACK where the evidence shows harm: the primary signal is worse, or a guard is worse by more than its margin.
 ADVANCE where every signal has shown what the rule asks for and the step has served enough. WAIT is everything else.

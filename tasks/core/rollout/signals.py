@@ -1,4 +1,4 @@
-"""What one answer says about the model that gave it, as the signals that a rollout watches. Pure.
+"""The signals of one answer that a rollout compares: quality, errors, latency, abstention, grounding. Pure.
 
 `quality` is 1 for an answer that is complete, grounded and no abstention, 0 for any other one, a failure included; what
 somebody said about the answer overrides it. What was not measured is None. Caveat: a client that goes away tells

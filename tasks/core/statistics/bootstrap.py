@@ -1,4 +1,4 @@
-"""Intervals for a mean of paired differences whose items come in clusters.
+"""Bootstrap intervals for a mean of paired differences whose items come in clusters.
 
 Method: the cluster bootstrap (Efron & Tibshirani 1993, ch. 8 and 13; Cameron, Gelbach & Miller 2008) draws whole
 clusters, here documents, with replacement; the interval is the percentile one, with the quantile levels widened for few

@@ -1,4 +1,4 @@
-"""Do two sets of vectors come from the same distribution? Answered for embeddings, where single coordinates say little.
+"""Maximum mean discrepancy: whether two sets of embeddings come from the same distribution.
 
 Method: the maximum mean discrepancy with a Gaussian kernel (Gretton et al. 2012, "A Kernel Two-Sample Test"), its
 unbiased estimate compared with that of permuted labels. The kernel's width is half the usual median distance: a new

@@ -1,4 +1,4 @@
-"""Measurements of two models on the same items, side by side, and what they say about one metric.
+"""Paired comparison of two models: their measurements on the same items, one metric at a time.
 
 Takes a table with a row an item and model, gives paired values and a `Comparison`. Every metric lies in [0, 1], so what
 was not measured is bounded rather than skipped: against a promotion it counts as the worst possible outcome, against a

@@ -1,4 +1,4 @@
-"""Is the candidate worse, or better, than the champion? Answered while the requests come in, after each of them.
+"""Sequential comparison of candidate and champion, valid after every request that it is looked at.
 
 A fixed-sample test that is looked at after every request sooner or later calls two equal models different. The bounds
 here hold at all times at once, so that a rollout may stop at any of them.

@@ -1,4 +1,4 @@
-"""Do two samples of one column come from the same traffic? One test a kind of column, each with an effect in words.
+"""Two-sample tests for one column of traffic, numbers or categories, each with its effect size.
 
 Numbers: Kolmogorov-Smirnov; its effect is the greatest difference between the shares that lie below some value.
 Categories: Fisher's exact test for two of them, chi-square for more, rare ones together (Cochran 1954: at least five

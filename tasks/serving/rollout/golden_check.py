@@ -1,4 +1,4 @@
-"""Golden questions to a version that is to serve: asked through its own index and engine, before anybody else's.
+"""Ask a version its golden questions, through its own index and engine, before it may serve.
 
 They are kept beside the version, drawn from its evaluation, with what the answer must hold. A version without any must
 answer one fixed question with text, in time. Caveat: a probe tells a broken version from a working one, no more;

@@ -1,4 +1,4 @@
-"""Room for models: who is dropped finishes its answers before it is freed, and one version is loaded at a time."""
+"""Free the models that a router has dropped once their answers have ended, and load one version at a time."""
 
 import asyncio
 import time
