@@ -6,7 +6,7 @@ not happened yet says so.
 
 import ipaddress
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -71,11 +71,15 @@ def status_text(facts: Facts) -> str:
     lines += [line for beat in facts["gateways"] for line in _followed(beat)]
     lines.append(f"drift      {_drift_text(facts['drift'])}")
     lines += _listed("runs, newest first", [f"{e['at']}  {e['what']}" for e in facts["runs"]], "none yet")
-    entries = [f"{e['number']:>5}  {e['at']}  {e['kind']:10} {e['what']}" for e in facts["ledger"]]
-    lines += _listed("ledger, newest first", entries, "empty")
+    lines += _listed("ledger, newest first", ledger_lines(facts["ledger"]), "empty")
     lines += _listed("keys", [_budget_text(budget) for budget in facts["budgets"]], "none: `ratchet serve` makes one")
     counts = [f"{name:10} {counts or 'has not run here'}" for name, counts in facts["stages"].items()]
     return "\n".join(lines + _listed("stages", counts, "none"))
+
+
+def ledger_lines(entries: Sequence[Facts]) -> list[str]:
+    """Return entries of the ledger as a terminal shows them, a line each."""
+    return [f"{e['number']:>5}  {e['at']}  {e['kind']:10} {e['what']}" for e in entries]
 
 
 def _listed(title: str, lines: list[str], nothing: str) -> list[str]:

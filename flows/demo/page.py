@@ -1,4 +1,4 @@
-"""The demo's closing page: what happened when, with its figures and where its evidence lies. One file, no network."""
+"""Render the demo's closing page: what happened when, figures, and links to the evidence. One file, no network."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,21 +15,21 @@ TEMPLATE, PAGE = Path(__file__).with_name("page.html.j2"), "index.html"
 
 @dataclass
 class Chapter:
-    """A part of the story. `say` hears each line as it is added."""
+    """A part of the story. `echo` prints each line as it is added."""
 
     title: str
     at: datetime
-    say: Callable[[str], None]
+    echo: Callable[[str], None]
     lines: list[str] = field(default_factory=list)
     links: dict[str, str] = field(default_factory=dict)
     """Address of the evidence by what it is."""
     seconds: float = 0.0
 
     def add(self, *lines: str) -> None:
-        """Tell these lines and keep them."""
+        """Print these lines and keep them."""
         self.lines += lines
         for line in lines:
-            self.say(line)
+            self.echo(line)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
-"""A copy of this checkout that may be used up: the champion with its ledger, code and configs, nothing of the records.
+"""Make a copy of this checkout for the demo: champion, ledger, code and configs, but no records of served answers.
 
 Makes `<folder>/`, a git and DVC repository with a store, records and services of its own, on ports of its own; nothing
 that runs there reads or writes anything of the checkout it came from, or of its store. Caveat: sources that are files
 are read where they lie.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from flows.commands.up import READY
 from tasks.adapters.release.registry import Registry, open_registry
 from tasks.adapters.storage.files import write_text
 from tasks.adapters.storage.object_store import FolderStore, Store
@@ -53,6 +55,11 @@ class Sandbox:
     def prefect(self) -> str:
         return f"http://{LOOPBACK}:{self.settings.prefect_port}"
 
+    @property
+    def logs(self) -> Path:
+        """Folder of what the services of `ratchet up` print."""
+        return self.settings.home / READY.parent
+
     def registry(self) -> Registry:
         return open_registry(self.settings)
 
@@ -76,6 +83,11 @@ class Sandbox:
             raise ExternalError(f"`ratchet {' '.join(arguments)}` failed in {self.root}: {last}")
         return done.stdout
 
+    def ratchet_json(self, *arguments: str) -> dict[str, Any]:
+        """Run `ratchet ARGUMENTS --json` here and return what it told. Raises ExternalError where that fails."""
+        told: dict[str, Any] = json.loads(self.ratchet(*arguments, "--json"))
+        return told
+
     def add_keys(self, names: Sequence[str]) -> list[str]:
         """Make a key of the gateway for each name, as an administrator would."""
         ring, now = key_ring(self.settings), datetime.now(UTC).isoformat()
@@ -97,7 +109,7 @@ class Sandbox:
                 preexec_fn=die_with_parent,
             )
         try:
-            _wait_until_up(process, log)
+            _wait_until_up(process, self.settings.home / READY, log)
             yield
         finally:
             process.terminate()
@@ -212,9 +224,9 @@ def _absolute(location: str) -> str:
     return location if "://" in location else str(Path.cwd() / location)
 
 
-def _wait_until_up(process: "subprocess.Popen[bytes]", log: Path) -> None:
+def _wait_until_up(process: "subprocess.Popen[bytes]", ready: Path, log: Path) -> None:
     deadline = time.monotonic() + START_S
-    while "All is up." not in log.read_text(encoding="utf-8", errors="replace"):
+    while not ready.exists():
         if process.poll() is not None or time.monotonic() > deadline:
             raise ExternalError(f"`ratchet up` did not come up: read {log}.")
         time.sleep(0.5)
