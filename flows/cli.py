@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from flows.commands.exit_codes import errors_as_sentences
 from flows.commands.keys import keys_app
-from flows.commands.sentences import errors_as_sentences
 from tasks.adapters.system.console import configure_logging
 from tasks.settings import Settings
 

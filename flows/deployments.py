@@ -1,4 +1,4 @@
-"""What runs when: the deployments, and the automation by which drift starts a retrain.
+"""Define the Prefect deployments: what runs when, and the automation by which drift starts a retrain.
 
 `ratchet up` serves them from this checkout (`python -m flows.deployments`); infra/prefect.yaml has the same for a work
 pool, and a test holds the two together. The cool-down is the trigger's: the first event of a resource fires, those

@@ -1,4 +1,4 @@
-"""Release: promote -> deploy, and tell who serves now."""
+"""Release: promote -> deploy, and announce which version serves now."""
 
 from prefect import flow
 

@@ -57,13 +57,13 @@ def roll_back(settings: Settings, to: str, reason: str) -> str:
     if not to and rollout is not None and rollout.is_running:
         ended = deployments.end(rollout, "rolled_back", reason, by)
         gone = _wait(deployments, lambda beat: beat.candidate != rollout.candidate)
-        return f"{ended.sentence()}. {_said(gone, time.monotonic() - started)}"
+        return f"{ended.sentence()}. {_follow_text(gone, time.monotonic() - started)}"
     target = resolve_version(deployments.registry, to) if to else None
     pointer = deployments.roll_back(target, reason, by)
     cold = [beat.url for beat in deployments.heartbeats.alive(datetime.now(UTC)) if not _has(beat, pointer.model)]
     note = f"It is not loaded at {', '.join(cold)}: there it serves once it is, which takes a while. " if cold else ""
     followed = _wait(deployments, lambda beat: beat.champion == pointer.model)
-    return f"The champion is {short(pointer.model)}. {note}{_said(followed, time.monotonic() - started)}"
+    return f"The champion is {short(pointer.model)}. {note}{_follow_text(followed, time.monotonic() - started)}"
 
 
 def change_json(settings: Settings, sentence: str) -> str:
@@ -102,7 +102,7 @@ def _check_verdict(deployments: Deployments, digest: str, strategy: Strategy) ->
 
 def _followed(deployments: Deployments, digest: str) -> str:
     started = time.monotonic()
-    return _said(_wait(deployments, lambda beat: beat.champion == digest), time.monotonic() - started)
+    return _follow_text(_wait(deployments, lambda beat: beat.champion == digest), time.monotonic() - started)
 
 
 def _taken_up(deployments: Deployments, rollout: str) -> str:
@@ -127,7 +127,7 @@ def _wait(deployments: Deployments, is_done: Callable[[Heartbeat], bool]) -> boo
         time.sleep(POLL_S)
 
 
-def _said(followed: bool | None, seconds: float) -> str:
+def _follow_text(followed: bool | None, seconds: float) -> str:
     if followed is None:
         return "No gateway is running; the next one follows."
     if followed:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.commands.sentences import errors_as_sentences
+from flows.commands.exit_codes import errors_as_sentences
 from tasks.settings import Settings
 
 keys_app = typer.Typer(help="Who may ask the gateway, and how much.", no_args_is_help=True)

@@ -19,7 +19,7 @@ from tasks.settings import Settings
 
 
 @dataclass(frozen=True)
-class RunEnd:
+class RunResult:
     """How a run of the loop ended: what each stage did, and the folder with its verdict."""
 
     outcomes: Mapping[str, str]
@@ -47,7 +47,7 @@ class RunEnd:
 
 
 @dataclass(frozen=True)
-class LookEnd:
+class MonitorResult:
     """How a look of the monitor ended."""
 
     lines: list[str]
@@ -56,7 +56,7 @@ class LookEnd:
     """For programs: the window's verdict, and where its page is."""
 
 
-def retrain_once(request: Request) -> RunEnd:
+def retrain_once(request: Request) -> RunResult:
     """Run the flow once against the configured Prefect API or a private one, and return how it ended.
 
     Where no API is configured and nothing is stale, Prefect is not even loaded: its private server would record a run
@@ -70,7 +70,7 @@ def retrain_once(request: Request) -> RunEnd:
             outcomes = active.outcomes if active.skip_all() else _retrain(settings, request)
         if not active.has_work:
             _announce_changes(settings)
-    return RunEnd(outcomes, settings.data / request.folder if request.folder else settings.data)
+    return RunResult(outcomes, settings.data / request.folder if request.folder else settings.data)
 
 
 def _retrain(settings: Settings, request: Request) -> Mapping[str, Outcome]:
@@ -108,7 +108,7 @@ def _announce_changes(settings: Settings) -> None:
         announce_changes_here(settings)
 
 
-def look_once(model: str | None, since: datetime | None, until: datetime | None) -> LookEnd:
+def look_once(model: str | None, since: datetime | None, until: datetime | None) -> MonitorResult:
     """Run the monitor's flow once against the configured Prefect API or a private one, and return what it found.
 
     Raises RatchetError, with the failing stage's own sentence.
@@ -123,4 +123,4 @@ def look_once(model: str | None, since: datetime | None, until: datetime | None)
         lines = monitor(look)
     run = Run(settings, TRIAL if look.overrides() else None)
     verdict = read_window_verdict(run.data)
-    return LookEnd(lines, {**verdict.model_dump(mode="json"), "report": report_address(run, verdict)})
+    return MonitorResult(lines, {**verdict.model_dump(mode="json"), "report": report_address(run, verdict)})

@@ -1,4 +1,4 @@
-"""What every chapter of the demo works with: the running copy, those who ask there, and the page so far."""
+"""What every chapter of the demo works with: the running copy, its simulated users, and the page so far."""
 
 import random
 import shutil

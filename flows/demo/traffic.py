@@ -1,4 +1,4 @@
-"""People who ask, for the demo: the usual questions, those of a new topic, and many askers at once over HTTP.
+"""Simulate the users of the demo: usual questions, questions about a new topic, and many askers at once over HTTP.
 
 Who asks about the new topic says what came of it, by `/v1/feedback`: thumbs up where the answer holds what the topic's
 documentation says, else down.

@@ -1,4 +1,4 @@
-"""What a person reads in Prefect: a stage's report as a table, with links to its pictures and pages."""
+"""Render a stage's report as a Markdown artifact for Prefect: a table, with links to pictures and pages."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

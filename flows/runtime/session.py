@@ -118,7 +118,7 @@ def session(flow_name: str, request: Request) -> Iterator[Session]:
     trigger = f"{provenance.trigger(os.environ)}{f': {why}' if why else ''}"
     holder = Holder(os.getpid(), f"ratchet {flow_name}", _now())
     with hold(settings.home / RUN_LOCK, holder, wait=request.wait) as died, ThreadPoolExecutor(1) as pool:
-        dvc.heal()
+        dvc.remove_damaged_lock()
         entry = _LedgerEntry(settings, trigger, holder)
         if died is not None:
             entry.record_killed(died)

@@ -1,6 +1,6 @@
-"""HTML pages from jinja2 templates: escaped, with styles and pictures inside, so that they need nothing from anywhere.
+"""Render self-contained HTML pages from jinja2 templates: values escaped, styles and pictures inlined.
 
-Reads a template and what it includes. A value that a template names and nobody gave is an error, not a blank.
+Reads a template and what it includes. A value that a template names and the caller did not pass is an error.
 """
 
 from functools import cache

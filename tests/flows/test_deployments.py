@@ -88,7 +88,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncPrefectClie
     server = Services([service for service in services(settings, None) if service.name == PREFECT], lambda _: None)
 
     def is_up() -> bool:
-        server.tend()
+        server.check()
         return server.are_up
 
     try:

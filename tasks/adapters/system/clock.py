@@ -1,4 +1,4 @@
-"""The present time; the core is told it and never asks."""
+"""Give the present time as text. The core takes times as arguments and never reads a clock."""
 
 from datetime import UTC, datetime
 

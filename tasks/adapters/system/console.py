@@ -1,4 +1,4 @@
-"""Logs as a terminal shows them: one line each, our own and what matters of others."""
+"""Configure logging for a terminal: one line each, ours from INFO on, those of chatty libraries from WARNING on."""
 
 import logging
 import sys
@@ -17,7 +17,7 @@ CHATTY = (
 
 
 def configure_logging() -> None:
-    """Send INFO and above to stderr; libraries that chat about themselves are heard from WARNING on."""
+    """Send INFO and above to stderr; the libraries in CHATTY log from WARNING on."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
     )

@@ -1,4 +1,4 @@
-"""Data versions: which stages are stale, and one stage brought up to date (DVC, as a subprocess).
+"""Run DVC as a subprocess: ask whether any stage is stale, and bring one stage up to date.
 
 DVC decides what is stale, in a process of its own: a crash stays there and cancelling reaches every grandchild.
 """
@@ -41,16 +41,16 @@ def is_up_to_date() -> bool:
 def reproduce(stage: str, on_line: Callable[[str], None], *, force: bool, environment: Mapping[str, str]) -> int:
     """Bring the one stage up to date and return DVC's exit code; each line of its output goes to `on_line`."""
 
-    def on_news(line: str) -> None:
+    def on_dvc_line(line: str) -> None:
         if line.strip() and not any(hint in line for hint in HINTS):
             on_line(line)
 
     command = [*_dvc(), "repro", "--single-item", *(["--force"] if force else []), stage]
-    return run_supervised(command, on_news, environment={**_environment(), **environment})
+    return run_supervised(command, on_dvc_line, environment={**_environment(), **environment})
 
 
-def heal() -> None:
-    """Remove what a killed DVC left unreadable. Call it only while no other DVC runs in this checkout."""
+def remove_damaged_lock() -> None:
+    """Remove a lock file that a killed DVC left unreadable. Call it only while no other DVC runs in this checkout."""
     if not RWLOCK.exists():
         return
     try:

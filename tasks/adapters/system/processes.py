@@ -1,4 +1,4 @@
-"""Child processes that never outlive their parent (Linux prctl, psutil).
+"""Run child processes that never outlive their parent (Linux prctl, psutil).
 
 A launcher's return code is not proof of success, nor its death the end of its ranks: the supervisor remembers the whole
 tree, ends it, and leaves the question of success to a marker file that the child renames into place last.

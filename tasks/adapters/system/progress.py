@@ -1,4 +1,4 @@
-"""Progress of a long stage: a log line now and then, and a small file that a flow shows while the stage runs."""
+"""Report the progress of a long stage: a log line every few seconds, and a small file that a flow shows."""
 
 import json
 import logging
@@ -13,23 +13,23 @@ INTERVAL_S = 2.0
 
 
 class Progress:
-    """Counts towards `total` and says so at most every `INTERVAL_S` seconds.
+    """Counts towards `total` and reports at most every `INTERVAL_S` seconds.
 
     The file named by RATCHET_PROGRESS_FILE, if any, then holds {"done", "total", "message", "left_s"}.
     """
 
     def __init__(self, name: str, total: int) -> None:
         self.name, self.total, self.done = name, max(total, 1), 0
-        self._started = self._said = time.monotonic()
+        self._started = self._reported_at = time.monotonic()
         self._path = os.environ.get(ENVIRONMENT_VARIABLE)
 
     def advance(self, count: int = 1, message: str = "") -> None:
         """Count `count` more units as done."""
         self.done += count
         now = time.monotonic()
-        if now - self._said < INTERVAL_S and self.done < self.total:
+        if now - self._reported_at < INTERVAL_S and self.done < self.total:
             return
-        self._said = now
+        self._reported_at = now
         left_s = (now - self._started) / max(self.done, 1) * max(self.total - self.done, 0)
         logger.info("%s %d/%d, %.0f s left %s", self.name, self.done, self.total, left_s, message)
         if self._path:

@@ -1,4 +1,4 @@
-"""Where a run comes from: commit, dvc.lock, library versions, configuration, trigger, checkout (git, importlib).
+"""Record where a run comes from: commit, dvc.lock, library versions, configuration, trigger, checkout (git, importlib).
 
 Everything is looked up when asked, nothing is cached. Caveat: outside a git checkout the commit is unknown, which is
 recorded as such and hinders nothing.

@@ -1,6 +1,6 @@
-"""Alerts to a webhook: one small POST an event (httpx).
+"""Post alerts to a webhook: one small POST an event (httpx).
 
-An alert that cannot be delivered is logged and counted, never an error: whoever tells has something better to do. The
+An alert that cannot be delivered is logged and counted, and never fails the run that sends it. The
 counts lie in `home`/alerts.json. The address may hold a token, so no log line shows it.
 """
 

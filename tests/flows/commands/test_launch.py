@@ -76,7 +76,7 @@ def test_a_run_is_told_to_programs_and_to_a_person(settings: Settings, repositor
     loop = Loop(settings, load_bench(repository, "gate"))
     loop.curate()
     candidate = loop.turn(GOOD).candidate
-    ended = launch.RunEnd({"ingest": "unchanged", "train": "ran"}, settings.data)
+    ended = launch.RunResult({"ingest": "unchanged", "train": "ran"}, settings.data)
     told = json.loads(json.dumps(ended.facts()))
     assert told["stages"] == {"ingest": "unchanged", "train": "ran"}
     assert (told["verdict"]["candidate"], told["verdict"]["outcome"]) == (candidate, "PROMOTE")

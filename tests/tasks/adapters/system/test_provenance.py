@@ -1,3 +1,5 @@
+"""A run records its commit, libraries, configuration, trigger and checkout."""
+
 import getpass
 import subprocess
 from pathlib import Path

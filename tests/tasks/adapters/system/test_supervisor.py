@@ -1,4 +1,4 @@
-"""Real processes, small ones."""
+"""The supervisor starts, restarts and ends real, small processes."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ def python(name: str, log: Path, *arguments: str, **values) -> Service:
     return Service(name, (sys.executable, "-c", *arguments), log / f"{name}.log", **values)
 
 
-def tend(services: Services, condition, longest_s: float = 20) -> None:
+def check_until(services: Services, condition, longest_s: float = 20) -> None:
     deadline = time.monotonic() + longest_s
     while not condition():
         assert time.monotonic() < deadline
@@ -39,7 +39,7 @@ def test_a_service_is_told_when_it_answers_and_one_that_needs_it_starts_then(tmp
     second = python("needy", tmp_path, "import time; time.sleep(600)", shown="here", after="web")
     services = Services([first, second], said.append)
     try:
-        tend(services, lambda: services.are_up)
+        check_until(services, lambda: services.are_up)
         assert [line.split()[0] for line in said] == ["web", "needy"]
         assert address in said[0]
     finally:
@@ -60,7 +60,7 @@ def test_no_descendant_is_left_not_even_one_with_a_session_of_its_own(tmp_path: 
         children[:] = newcomers(before)
         return len(children) == 2
 
-    tend(services, has_grandchild)
+    check_until(services, has_grandchild)
     services.end()
     assert not [child for child in children if child.is_running()]
 
@@ -70,7 +70,7 @@ def test_one_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("tasks.adapters.system.supervisor.KILL_S", 0.5)
     before = set(newcomers(set()))
     services = Services([python("stubborn", tmp_path, STUBBORN)], lambda _: None)
-    tend(services, lambda: services.are_up)
+    check_until(services, lambda: services.are_up)
     time.sleep(0.5)  # until it ignores the signal
     children = newcomers(before)
     assert children
@@ -91,7 +91,7 @@ def test_one_that_ends_is_said_once_with_its_last_words_and_started_again(
     services = Services([dying], said.append)
     log = tmp_path / "dying.log"
     try:
-        tend(services, lambda: log.exists() and log.read_text().count("no model yet") >= 2)
+        check_until(services, lambda: log.exists() and log.read_text().count("no model yet") >= 2)
     finally:
         services.end()
     assert len(said) == 1

@@ -1,3 +1,5 @@
+"""An alert is posted and counted, and one that cannot be delivered hinders nothing."""
+
 import json
 import socket
 import threading

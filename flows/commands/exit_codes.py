@@ -1,4 +1,4 @@
-"""How a command ends that fails: one sentence on stderr and an exit code, never a traceback."""
+"""Turn the error of a failed command into one sentence on stderr and an exit code."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
