@@ -2,8 +2,8 @@
 
 import pytest
 import typer
-
 from flows.commands.sentences import errors_as_sentences
+
 from tasks.core.errors import DataError
 
 
