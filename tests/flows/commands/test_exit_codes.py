@@ -2,8 +2,8 @@
 
 import pytest
 import typer
-from flows.commands.exit_codes import errors_as_sentences
 
+from flows.commands.exit_codes import errors_as_sentences
 from tasks.core.errors import DataError
 
 
