@@ -83,7 +83,7 @@ def test_a_scored_search_finds_the_same_and_says_how_alike_it_is(tmp_path: Path)
     assert retriever.titles["d3"] == "os.path.join"
 
 
-def test_the_likeness_of_passages_found_is_that_of_a_scored_search(tmp_path: Path) -> None:
+def test_the_similarity_of_passages_found_is_that_of_a_scored_search(tmp_path: Path) -> None:
     retriever = index(tmp_path, DOCUMENTS)
     questions = ["what does os.path.join do", "json"]
     found = retriever.search(questions, 3)
