@@ -21,7 +21,7 @@ from tasks.core.release.lineage import CodeFact
 TRIGGER = "RATCHET_TRIGGER"
 LIBRARIES = (
     "accelerate", "bm25s", "deepspeed", "dvc", "great-expectations", "numpy", "openvino", "openvino-genai", "peft",
-    "polars", "pyarrow", "ragas", "ratchet-llm", "rensa", "scipy", "sentence-transformers", "tokenizers", "torch",
+    "polars", "pyarrow", "ragas", "ratchet-llm", "scipy", "sentence-transformers", "tokenizers", "torch",
     "transformers",
 )  # fmt: skip
 
